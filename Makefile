@@ -1,0 +1,78 @@
+# Every target is explained by `make help`. CI runs `make lint` and `make test`, and nothing else.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+CARGO  ?= cargo
+CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tripline
+TOOLS  := $(CACHE)/tools
+VENV   := $(CACHE)/venv-tests
+
+# Versions of the tools that make installs for itself.
+DENY_VERSION    := 0.20.2
+MACHETE_VERSION := 0.9.1
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TRIPLINE := $(TARGET)/debug/tripline
+SAMPLE := pipelines/taxi/sample
+LAKE   ?= $(TARGET)/demo-lake
+
+.PHONY: help demo test test-rust test-readers lint build package events servers clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables: LAKE=<folder or s3://bucket/prefix> where the demo's lake goes ($(LAKE))"
+
+demo: ## Real taxi trips through the real handlers into Parquet: no server, no account
+	$(CARGO) build --quiet --package tripline-cli
+	@rm -rf $(TARGET)/demo-lake
+	$(TRIPLINE) run --pipeline pipelines/taxi --input $(SAMPLE) --lake $(LAKE)
+	@echo
+	$(TRIPLINE) audit --pipeline pipelines/taxi --lake $(LAKE)
+
+test: servers test-rust test-readers ## Everything there is to test, real servers included
+
+test-rust: ## Rust tests; those that need a server start it
+	$(CARGO) test --workspace --all-targets
+	$(CARGO) test --workspace --doc
+
+test-readers: $(VENV)/ready ## Published files as other readers see them: DuckDB, pyarrow
+	$(CARGO) build --quiet --package tripline-cli
+	$(VENV)/bin/python -m pytest -q tests/readers
+
+lint: $(TOOLS)/bin/cargo-machete $(TOOLS)/bin/cargo-deny ## Formatting, clippy, unused dependencies, licences, shell scripts
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --quiet --workspace --no-deps
+	$(TOOLS)/bin/cargo-machete
+	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
+	find tests .ci -name '*.sh' -o -path .ci/run | xargs -n 1 bash -n
+
+build: ## Optimised binaries of the functions and the tool, in target/release
+	$(CARGO) build --release --workspace
+
+package: ## Zips of both functions for Lambda, in target/lambda (needs cargo-lambda)
+	@command -v cargo-lambda >/dev/null || { echo "cargo-lambda is not installed: pip install cargo-lambda"; exit 1; }
+	$(CARGO) lambda build --release --output-format zip --package tripline-ingest --package tripline-publish
+
+events: ## Write the sample events in events/ again
+	$(CARGO) run --quiet --package tripline-cli -- events --input $(SAMPLE) --output events
+
+servers: ## Install the servers that tests need
+	tests/servers/up install
+
+clean: ## Remove what was built; servers and tools stay cached
+	$(CARGO) clean
+
+$(TOOLS)/bin/cargo-machete:
+	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
+
+$(TOOLS)/bin/cargo-deny:
+	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-deny@$(DENY_VERSION)
+
+$(VENV)/ready: tests/readers/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement $<
+	@touch $@

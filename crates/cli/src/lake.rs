@@ -1,0 +1,36 @@
+//! Options that name a pipeline and its lake, shared by the commands.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tripline_lake::store::{ObjectStore, StoreOptions, open};
+use tripline_model::pipeline::Pipeline;
+
+/// Which pipeline, and where its lake is.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct LakeArguments {
+    /// Folder that holds the pipeline file.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pipeline: PathBuf,
+    /// Where the lake is: a folder, file:///folder or s3://bucket/prefix.
+    #[arg(long, value_name = "URL")]
+    pub(crate) lake: String,
+    /// URL of an S3-compatible server; without it, AWS's.
+    #[arg(long, value_name = "URL", env = "TRIPLINE_S3_ENDPOINT")]
+    pub(crate) s3_endpoint: Option<String>,
+}
+
+impl LakeArguments {
+    /// Loads the pipeline and opens the store; nothing is written.
+    pub(crate) async fn open(&self) -> anyhow::Result<(Arc<Pipeline>, Arc<dyn ObjectStore>)> {
+        let pipeline = Pipeline::load(&self.pipeline)
+            .with_context(|| format!("the pipeline in {} cannot be used", self.pipeline.display()))?;
+        let mut options = StoreOptions::from_env()?;
+        if let Some(endpoint) = &self.s3_endpoint {
+            options.path_style |= options.endpoint.is_none();
+            options.endpoint = Some(endpoint.clone());
+        }
+        Ok((Arc::new(pipeline), open(&self.lake, &options).await?))
+    }
+}

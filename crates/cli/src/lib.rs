@@ -1,0 +1,10 @@
+//! The commands of `tripline`.
+//!
+//! Exit codes are the same for all: 0 all is well, 1 the command worked and found something wrong,
+//! 2 it could not do its work.
+
+pub mod audit;
+pub mod events;
+mod lake;
+pub mod run;
+pub mod source;

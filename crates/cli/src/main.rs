@@ -1,0 +1,44 @@
+//! `tripline`: the pipeline on a laptop, and the tools around it.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tripline_cli::{audit, events, run};
+
+/// Streaming ETL as AWS Lambda functions, on a laptop.
+#[derive(Debug, Parser)]
+#[command(name = "tripline", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run files through the real handlers into a lake, as Lambda's event source mapping would.
+    Run(run::RunArguments),
+    /// Prove from what lies in a lake that every record is there exactly once.
+    Audit(audit::AuditArguments),
+    /// Write sample Lambda events made from trip records.
+    Events(events::EventsArguments),
+}
+
+/// What a command came to: its exit code.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TRIPLINE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let outcome = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments).await,
+        Command::Audit(arguments) => audit::run(&arguments).await,
+        Command::Events(arguments) => events::run(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tripline: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The event source mapping's side: batches are delivered until the function says they are done.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tripline_ingest::{Answer, Ingest, IngestError, IngestOptions};
+use tripline_lake::clock::{Clock, SystemClock};
+use tripline_lake::journal::JournalError;
+use tripline_lake::publish::{FileFormat, PublishError, PublishOptions, PublishedFile};
+use tripline_lake::store::ObjectStore;
+use tripline_lake::{Environment, Lake};
+use tripline_model::pipeline::Pipeline;
+use tripline_stream::mapping::{MappingSettings, PutRecord, Reply, ShardOrigin, next_after, write_event};
+
+use super::drill::Drill;
+
+/// Tries of one batch before the run is given up; Lambda would send it to the on-failure destination.
+const ATTEMPTS: u32 = 5;
+/// The time that a function has for a batch, as Lambda's longest.
+const INVOCATION_MS: i64 = 15 * 60 * 1000;
+
+/// How the mapping behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MappingOptions {
+    pub(super) format: FileFormat,
+    /// Seed of a fault drill.
+    pub(super) seed: Option<u64>,
+}
+
+/// What was delivered, over all invocations.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Delivered {
+    pub(super) invocations: u64,
+    pub(super) records: u64,
+    pub(super) duplicates: u64,
+    pub(super) deaths: u64,
+}
+
+/// A local event source mapping with the functions behind it.
+pub(super) struct Mapping {
+    pipeline: Arc<Pipeline>,
+    store: Arc<dyn ObjectStore>,
+    options: MappingOptions,
+    environment: Environment,
+    drill: Option<Drill>,
+    lake: Lake,
+    ingest: Ingest,
+    pub(super) delivered: Delivered,
+    pub(super) published: Vec<PublishedFile>,
+}
+
+impl Mapping {
+    pub(super) async fn start(
+        pipeline: Arc<Pipeline>,
+        store: Arc<dyn ObjectStore>,
+        options: MappingOptions,
+    ) -> anyhow::Result<Self> {
+        let drill = options.seed.map(Drill::new);
+        let mut environment = Environment::default();
+        if let Some(drill) = &drill {
+            environment.mishaps = drill.mishaps();
+        }
+        let lake = Lake::open(Arc::clone(&store), environment.clone(), &pipeline.id).await?;
+        let ingest = start_ingest(&pipeline, &lake);
+        let (delivered, published) = (Delivered::default(), Vec::new());
+        Ok(Self { pipeline, store, options, environment, drill, lake, ingest, delivered, published })
+    }
+
+    pub(super) fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    pub(super) fn settings(&self) -> MappingSettings {
+        MappingSettings {
+            report_batch_item_failures: true,
+            bisect_batch_on_function_error: true,
+            ..MappingSettings::default()
+        }
+    }
+
+    /// Delivers a batch, in pieces and again where the function's answers ask for it, and, in a
+    /// drill, where they do not.
+    pub(super) async fn deliver(
+        &mut self,
+        origin: &ShardOrigin,
+        batch: Vec<PutRecord>,
+    ) -> anyhow::Result<()> {
+        let cuts = match &mut self.drill {
+            Some(drill) => drill.cuts(batch.len()),
+            None => vec![0..batch.len()],
+        };
+        for cut in cuts {
+            self.deliver_until_done(origin, batch.get(cut).unwrap_or_default()).await?;
+        }
+        Ok(())
+    }
+
+    async fn deliver_until_done(&mut self, origin: &ShardOrigin, batch: &[PutRecord]) -> anyhow::Result<()> {
+        let settings = self.settings();
+        let mut waiting = VecDeque::from([(batch, 1)]);
+        while let Some((part, attempt)) = waiting.pop_front() {
+            let outcome = self.invoke(&write_event(origin, part)).await?;
+            let reply = match &outcome {
+                Outcome::Answered(answer) => Reply::from(&answer.response),
+                Outcome::Failed(_) | Outcome::Died => Reply::Error,
+            };
+            let first = part.first().map(|record| record.sequence.to_string()).unwrap_or_default();
+            let left = next_after(&reply, part, &settings);
+            // A death on purpose is no attempt: the drill must not end in giving up.
+            let attempt = if matches!(outcome, Outcome::Died) { attempt } else { attempt + 1 };
+            if attempt > ATTEMPTS && !left.is_empty() {
+                let place =
+                    format!("{}: the batch from position {first} on failed {ATTEMPTS} times", origin.source);
+                match outcome {
+                    Outcome::Failed(error) => return Err(error).context(place),
+                    _ => {
+                        bail!("{place}: the function refuses records (see on_malformed in the pipeline file)")
+                    }
+                }
+            }
+            for range in left.into_iter().rev() {
+                if let Some(rest) = part.get(range) {
+                    waiting.push_front((rest, attempt));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers a saved event as it is. Returns the number of its records.
+    pub(super) async fn deliver_event(&mut self, body: &[u8]) -> anyhow::Result<u64> {
+        for _ in 0..ATTEMPTS * 4 {
+            match self.invoke(body).await? {
+                Outcome::Answered(answer) if answer.response.is_success() => {
+                    return Ok(answer.batch.delivered);
+                }
+                Outcome::Answered(_) => bail!("the function refuses records of the saved event"),
+                Outcome::Failed(error) => return Err(error.into()),
+                Outcome::Died => {}
+            }
+        }
+        bail!("the drill killed the function too often")
+    }
+
+    async fn invoke(&mut self, body: &[u8]) -> anyhow::Result<Outcome> {
+        self.delivered.invocations += 1;
+        match self.ingest.handle(body, SystemClock.now_ms() + INVOCATION_MS).await {
+            Ok(answer) => {
+                self.delivered.records += answer.batch.delivered;
+                self.delivered.duplicates += answer.batch.duplicates;
+                Ok(Outcome::Answered(answer))
+            }
+            Err(IngestError::Journal(JournalError::Crash(_))) => {
+                self.revive().await?;
+                Ok(Outcome::Died)
+            }
+            Err(error) => Ok(Outcome::Failed(error)),
+        }
+    }
+
+    /// Publishes everything that is in the journal.
+    pub(super) async fn publish(&mut self) -> anyhow::Result<()> {
+        loop {
+            let options = PublishOptions { format: self.options.format, ..PublishOptions::default() };
+            match self.lake.publisher(options).run(i64::MAX).await {
+                Ok(report) => {
+                    self.published.extend(report.files);
+                    if let Some(lane) = report.stopped.first() {
+                        bail!("lane {} stands still at entry {}: {}", lane.folder, lane.entry, lane.reason);
+                    }
+                    if !report.gave_way {
+                        return Ok(());
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(PublishError::Crash(_)) => self.revive().await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A fresh process in place of one that died: nothing is remembered.
+    async fn revive(&mut self) -> anyhow::Result<()> {
+        self.delivered.deaths += 1;
+        self.lake = Lake::open(Arc::clone(&self.store), self.environment.clone(), &self.pipeline.id).await?;
+        self.ingest = start_ingest(&self.pipeline, &self.lake);
+        Ok(())
+    }
+}
+
+enum Outcome {
+    Answered(Answer),
+    Failed(IngestError),
+    Died,
+}
+
+fn start_ingest(pipeline: &Arc<Pipeline>, lake: &Lake) -> Ingest {
+    let options = IngestOptions { source_epoch: String::new(), partial_responses: true };
+    Ingest::new(Arc::clone(pipeline), lake, options)
+}

@@ -1,0 +1,185 @@
+//! `tripline run`: files through the real handlers into a lake.
+
+mod drill;
+mod mapping;
+mod summary;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tripline_lake::checkpoint;
+use tripline_lake::journal::entry::Totals;
+use tripline_lake::publish::FileFormat;
+use tripline_stream::mapping::{Batcher, MappingSettings, PutRecord, ShardOrigin};
+
+use crate::lake::LakeArguments;
+use crate::source::{self, Entry, RecordSource, Source};
+use mapping::{Mapping, MappingOptions};
+use summary::Summary;
+
+/// Batches between two publish runs: often enough that the journal stays small, seldom enough that
+/// files are large.
+const BATCHES_PER_PUBLISH: u64 = 200;
+
+/// Arguments of `tripline run`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    lake: LakeArguments,
+    /// Files or folders: JSON lines of events, TLC trip records as CSV, or saved Lambda events; each
+    /// plain or gzip'd.
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// Records in a batch at most, as in the event source mapping.
+    #[arg(long, value_name = "RECORDS", default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    batch_size: u16,
+    /// Write gzip'd JSON lines or Parquet, whatever the pipeline says.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Fault drill: deliver batches twice and re-cut, and let the functions die in between.
+    #[arg(long, value_name = "SEED")]
+    seed_faults: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Parquet,
+    Json,
+}
+
+/// Runs the pipeline over files, publishes, and prints what became of the records.
+///
+/// # Errors
+/// When an input or the lake cannot be used, or a batch fails for good.
+pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let (pipeline, store) = arguments.lake.open().await?;
+    let files =
+        arguments.input.iter().map(|path| source::files(path)).collect::<Result<Vec<_>, _>>()?.concat();
+    let format = match arguments.format {
+        Some(Format::Parquet) => FileFormat::Parquet,
+        Some(Format::Json) => FileFormat::JsonLines,
+        None => tripline_publish::file_format(&pipeline),
+    };
+    let options = MappingOptions { format, seed: arguments.seed_faults };
+    let mapping = Mapping::start(pipeline.clone(), store.clone(), options).await?;
+    let before = committed(&mapping).await?;
+    let began = Instant::now();
+    let bar = progress_bar(&files);
+    let mut run = Run {
+        mapping,
+        batch_size: usize::from(arguments.batch_size),
+        batches: 0,
+        read: 0,
+        notes: Vec::new(),
+    };
+    let mut bytes_before = 0;
+    for path in &files {
+        bar.set_message(path.display().to_string());
+        match source::open(path)? {
+            Source::Records(records) => {
+                run.records(records, |read| bar.set_position(bytes_before + read)).await?
+            }
+            Source::SavedEvent(event) => run.saved_event(&event.body).await?,
+        }
+        bytes_before += path.metadata().map_or(0, |file| file.len());
+        bar.set_position(bytes_before);
+    }
+    bar.set_message("publishing");
+    run.mapping.publish().await?;
+    bar.finish_and_clear();
+    let after = committed(&run.mapping).await?;
+    let summary = Summary {
+        lake: &arguments.lake.lake,
+        pipeline: &pipeline,
+        format,
+        read: run.read,
+        before: &before,
+        after: &after,
+        delivered: &run.mapping.delivered,
+        files: &run.mapping.published,
+        elapsed: began.elapsed(),
+        notes: &run.notes,
+    };
+    summary.print();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the lake has published so far.
+async fn committed(mapping: &Mapping) -> anyhow::Result<Totals> {
+    let lake = mapping.lake();
+    Ok(checkpoint::load(&**lake.store(), lake.pipeline()).await?.checkpoint.totals())
+}
+
+fn progress_bar(files: &[PathBuf]) -> ProgressBar {
+    let bytes = files.iter().filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum();
+    let style =
+        ProgressStyle::with_template("{bar:30} {percent:>3} %  {bytes}/{total_bytes}  {elapsed}  {wide_msg}");
+    // Drawn to standard error, and only to a terminal.
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+struct Run {
+    mapping: Mapping,
+    batch_size: usize,
+    batches: u64,
+    read: u64,
+    notes: Vec<String>,
+}
+
+impl Run {
+    /// Delivers a file's records as batches of one shard.
+    async fn records(&mut self, mut records: RecordSource, progress: impl Fn(u64)) -> anyhow::Result<()> {
+        let partition = records.source_partition();
+        let origin = ShardOrigin {
+            // The fingerprint keeps a file apart from another that had its name before.
+            source: format!("{}#{}", partition.source, partition.epoch),
+            shard: partition.partition.clone(),
+            invoke_identity_arn: "local".to_owned(),
+        };
+        let settings = MappingSettings { batch_size: self.batch_size, ..self.mapping.settings() };
+        let mut batcher = Batcher::new(origin.clone(), settings);
+        while let Some(entry) = records.next() {
+            match entry? {
+                Entry::Record(record) => {
+                    self.read += 1;
+                    let record = PutRecord::from(record);
+                    if let Some(batch) = batcher.push(record) {
+                        self.batch(&origin, batch).await?;
+                        progress(records.progress().bytes_read());
+                    }
+                }
+                Entry::Oversize { position, bytes } => self.notes.push(format!(
+                    "{}:{position}: left out, {bytes} bytes are more than a stream's record may have",
+                    records.path().display()
+                )),
+            }
+        }
+        if let Some(batch) = batcher.finish() {
+            self.batch(&origin, batch).await?;
+        }
+        if let Some(position) = records.unfinished() {
+            self.notes.push(format!(
+                "{}:{position}: left for the next run, the line has no end yet",
+                records.path().display()
+            ));
+        }
+        Ok(())
+    }
+
+    async fn batch(&mut self, origin: &ShardOrigin, batch: Vec<PutRecord>) -> anyhow::Result<()> {
+        self.mapping.deliver(origin, batch).await?;
+        self.batches += 1;
+        if self.batches.is_multiple_of(BATCHES_PER_PUBLISH) {
+            self.mapping.publish().await?;
+        }
+        Ok(())
+    }
+
+    async fn saved_event(&mut self, body: &[u8]) -> anyhow::Result<()> {
+        self.read += self.mapping.deliver_event(body).await?;
+        self.batches += 1;
+        Ok(())
+    }
+}

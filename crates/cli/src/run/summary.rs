@@ -1,0 +1,240 @@
+//! What a person wants to see after a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tripline_lake::journal::entry::Totals;
+use tripline_lake::publish::{FileFormat, PublishedFile};
+use tripline_model::batch::DEAD_LETTER_TABLE;
+use tripline_model::pipeline::Pipeline;
+
+use super::mapping::Delivered;
+
+/// Columns of the table of rows; further values are summed up in a last one.
+const COLUMNS: usize = 8;
+
+pub(super) struct Summary<'a> {
+    pub(super) lake: &'a str,
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) format: FileFormat,
+    pub(super) read: u64,
+    pub(super) before: &'a Totals,
+    pub(super) after: &'a Totals,
+    pub(super) delivered: &'a Delivered,
+    pub(super) files: &'a [PublishedFile],
+    pub(super) elapsed: Duration,
+    pub(super) notes: &'a [String],
+}
+
+impl Summary<'_> {
+    pub(super) fn print(&self) {
+        print!("{}", self.text());
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let tables: BTreeSet<&str> = self.files.iter().map(|file| file.table.as_str()).collect();
+        for table in tables.into_iter().filter(|&table| table != DEAD_LETTER_TABLE) {
+            out.push_str(&rows_by_day(table, self.files));
+        }
+        self.totals(&mut out);
+        for note in self.notes {
+            line(&mut out, format_args!("note: {note}"));
+        }
+        self.queries(&mut out);
+        out
+    }
+
+    fn totals(&self, out: &mut String) {
+        let new = |of: fn(&Totals) -> u64| of(self.after) - of(self.before);
+        let rows = |totals: &Totals| totals.rows() - dead_letters(totals);
+        let (records, rows, dead) =
+            (new(|totals| totals.records), rows(self.after) - rows(self.before), new(dead_letters));
+        let seconds = self.elapsed.as_secs_f64();
+        line(out, format_args!("records read        {:>12}", grouped(self.read)));
+        line(out, format_args!("  new in the lake   {:>12}", grouped(records)));
+        line(out, format_args!("    rows            {:>12}", grouped(rows)));
+        line(out, format_args!("    dead letters    {:>12}", grouped(dead)));
+        for (reason, count) in &self.after.dead_letter_reasons {
+            let count = count - self.before.dead_letter_reasons.get(reason).copied().unwrap_or_default();
+            if count > 0 {
+                line(out, format_args!("      {reason:<20}{:>6}", grouped(count)));
+            }
+        }
+        let watermarks = new(|totals| totals.watermarks);
+        if watermarks > 0 {
+            line(out, format_args!("    watermarks      {:>12}", grouped(watermarks)));
+        }
+        let ignored = new(|totals| totals.ignored);
+        if ignored > 0 {
+            line(out, format_args!("    left out        {:>12}", grouped(ignored)));
+        }
+        line(out, format_args!("duplicates dropped  {:>12}", grouped(self.delivered.duplicates)));
+        if self.read > 0 && records == 0 {
+            line(out, format_args!("nothing new: every record was in the lake already"));
+        }
+        let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
+        line(
+            out,
+            format_args!("files written       {:>12}   {}", grouped(self.files.len() as u64), size(bytes)),
+        );
+        line(out, format_args!("invocations         {:>12}", grouped(self.delivered.invocations)));
+        if self.delivered.deaths > 0 {
+            line(out, format_args!("deaths on purpose   {:>12}", grouped(self.delivered.deaths)));
+        }
+        let rate = (self.read as f64 / seconds.max(0.001)) as u64;
+        line(out, format_args!("time                {seconds:>10.2} s   {} records/s", grouped(rate)));
+    }
+
+    fn queries(&self, out: &mut String) {
+        line(out, format_args!("lake                {}", self.lake));
+        let lake = self.lake.trim_end_matches('/');
+        let Some(event) = self.pipeline.tables().next() else { return };
+        let (pattern, duckdb, polars) = match self.format {
+            FileFormat::Parquet => ("**/*.parquet", "read_parquet", "scan_parquet"),
+            FileFormat::JsonLines => ("**/*.json.gz", "read_json", "scan_ndjson"),
+        };
+        line(
+            out,
+            format_args!(
+                "look at it          duckdb -c \"SELECT * FROM {duckdb}('{lake}/{event}/{pattern}', hive_partitioning=true) LIMIT 10\""
+            ),
+        );
+        if self.format == FileFormat::Parquet {
+            line(
+                out,
+                format_args!(
+                    "                    python -c \"import polars; print(polars.{polars}('{lake}/{event}/{pattern}').head(10).collect())\""
+                ),
+            );
+        }
+    }
+}
+
+fn dead_letters(totals: &Totals) -> u64 {
+    totals.tables.get(DEAD_LETTER_TABLE).map_or(0, |table| table.rows)
+}
+
+/// Rows by day, downwards, and by the first partition key, across.
+fn rows_by_day(table: &str, files: &[PublishedFile]) -> String {
+    let mut cells: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.table == table) {
+        let (day, value) = day_and_value(&file.partition);
+        *cells.entry((day, value.clone())).or_default() += file.rows;
+        *sums.entry(value).or_default() += file.rows;
+    }
+    let mut columns: Vec<(&String, &u64)> = sums.iter().collect();
+    columns.sort_by(|one, other| other.1.cmp(one.1));
+    let (shown, rest) = columns.split_at(columns.len().min(COLUMNS));
+    let days: BTreeSet<&String> = cells.keys().map(|(day, _)| day).collect();
+    let mut out = format!("{table:<12}");
+    for (value, _) in shown {
+        let _ = write!(out, "{value:>14}");
+    }
+    if !rest.is_empty() {
+        let _ = write!(out, "{:>14}", "others");
+    }
+    out.push('\n');
+    let cell =
+        |day: &String, value: &String| cells.get(&(day.clone(), value.clone())).copied().unwrap_or_default();
+    for day in days {
+        let _ = write!(out, "{day:<12}");
+        for (value, _) in shown {
+            let _ = write!(out, "{:>14}", grouped(cell(day, value)));
+        }
+        if !rest.is_empty() {
+            let others: u64 = rest.iter().map(|(value, _)| cell(day, value)).sum();
+            let _ = write!(out, "{:>14}", grouped(others));
+        }
+        out.push('\n');
+    }
+    let _ = write!(out, "{:<12}", "all");
+    for (_, sum) in shown {
+        let _ = write!(out, "{:>14}", grouped(**sum));
+    }
+    if !rest.is_empty() {
+        let _ = write!(out, "{:>14}", grouped(rest.iter().map(|(_, sum)| **sum).sum()));
+    }
+    out.push_str("\n\n");
+    out
+}
+
+/// A partition's day, from its time keys, and its first other value.
+fn day_and_value(partition: &str) -> (String, String) {
+    let mut day = Vec::new();
+    let mut value = None;
+    for (key, of_key) in partition.split('/').filter_map(|component| component.split_once('=')) {
+        match key {
+            "year" | "month" | "day" => day.push(of_key),
+            "hour" => {}
+            _ => value = value.or(Some(of_key)),
+        }
+    }
+    (day.join("-"), value.unwrap_or("rows").to_owned())
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(out, "{text}");
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(partition: &str, rows: u64) -> PublishedFile {
+        PublishedFile {
+            key: String::new(),
+            table: "trip".into(),
+            partition: partition.into(),
+            rows,
+            bytes: 10,
+        }
+    }
+
+    #[test]
+    fn rows_are_summed_by_day_and_value() {
+        let files = [
+            file("pickup_borough=queens/year=2019/month=03/day=01/hour=07", 2),
+            file("pickup_borough=manhattan/year=2019/month=03/day=01/hour=07", 1_000),
+            file("pickup_borough=manhattan/year=2019/month=03/day=01/hour=08", 500),
+            file("pickup_borough=manhattan/year=2019/month=03/day=02/hour=00", 1),
+        ];
+        let lines: Vec<Vec<String>> = rows_by_day("trip", &files)
+            .lines()
+            .map(|line| line.split_whitespace().map(str::to_owned).collect())
+            .collect();
+        assert_eq!(lines.first().map(|line| line.join(" ")).as_deref(), Some("trip manhattan queens"));
+        assert_eq!(lines.get(1).map(|line| line.join(" ")).as_deref(), Some("2019-03-01 1,500 2"));
+        assert_eq!(lines.get(3).map(|line| line.join(" ")).as_deref(), Some("all 1,501 2"));
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let all: Vec<String> = [0, 999, 1_000, 6_500, 1_234_567].map(grouped).to_vec();
+        assert_eq!(all, ["0", "999", "1,000", "6,500", "1,234,567"]);
+    }
+}

@@ -1,0 +1,190 @@
+//! The lake's side of an audit: what the files hold, read from their columns.
+
+use std::collections::HashMap;
+use std::io::BufReader;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{ArrowError, Schema, SchemaRef};
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tripline_model::batch::metadata;
+use tripline_model::decode::digest;
+
+use super::{AuditError, PAGE};
+use crate::checkpoint::SourceRange;
+use crate::journal::entry::TableTotals;
+use crate::publish::{FileFormat, file_metadata, offset_zone_schema};
+use crate::store::ObjectStore;
+
+/// A published file.
+#[derive(Clone, Debug)]
+pub(super) struct AuditedFile {
+    pub(super) key: String,
+    pub(super) table: String,
+    pub(super) partition: String,
+    pub(super) generation: Option<u64>,
+    pub(super) bytes: u64,
+    pub(super) found: TableTotals,
+    pub(super) sources: Vec<SourceRange>,
+}
+
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Sound(AuditedFile),
+    /// With what could be read of it.
+    Faulty(Option<AuditedFile>, Vec<String>),
+    Foreign(String),
+}
+
+/// Keys of all objects of a table.
+pub(super) async fn keys(store: &dyn ObjectStore, table: &str) -> Result<Vec<String>, AuditError> {
+    let prefix = format!("{table}/");
+    let mut keys: Vec<String> = Vec::new();
+    loop {
+        let page = store.list(&prefix, keys.last().map(String::as_str), PAGE).await?;
+        let all = page.len() < PAGE;
+        keys.extend(page.into_iter().map(|object| object.key));
+        if all {
+            // Hive-style readers skip these names, such as `_SUCCESS`.
+            keys.retain(|key| !key.rsplit('/').next().unwrap_or_default().starts_with(['_', '.']));
+            return Ok(keys);
+        }
+    }
+}
+
+pub(super) async fn audit_file(
+    store: &dyn ObjectStore,
+    table: &str,
+    key: String,
+    schema: Option<SchemaRef>,
+) -> Result<Verdict, AuditError> {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    let Some(object) = store.get(&key).await? else {
+        let fault = format!("{key} was listed and is gone");
+        return Ok(Verdict::Faulty(None, vec![fault]));
+    };
+    let bytes = object.body.len() as u64;
+    let read = if key.ends_with(FileFormat::Parquet.extension()) {
+        read_parquet(object.body)
+    } else if key.ends_with(FileFormat::JsonLines.extension()) {
+        read_json_lines(&object.body, schema)
+    } else {
+        return Ok(Verdict::Foreign(key));
+    };
+    let contents = match read {
+        Ok(Some(contents)) => contents,
+        Ok(None) => return Ok(Verdict::Foreign(key)),
+        Err(error) => return Ok(Verdict::Faulty(None, vec![format!("{key}: {error}")])),
+    };
+    let faults = contents.faults(&key, table);
+    let partition = key
+        .strip_suffix(name)
+        .and_then(|folder| folder.strip_prefix(table))
+        .map(|folder| folder.trim_matches('/').to_owned())
+        .unwrap_or_default();
+    let table = table.to_owned();
+    let FileContents { generation, found, sources, .. } = contents;
+    let file = AuditedFile { key, table, partition, generation, bytes, found, sources };
+    Ok(if faults.is_empty() { Verdict::Sound(file) } else { Verdict::Faulty(Some(file), faults) })
+}
+
+/// What a file's label says and what its columns hold.
+struct FileContents {
+    labelled_table: Option<String>,
+    generation: Option<u64>,
+    labelled: Option<TableTotals>,
+    found: TableTotals,
+    sources: Vec<SourceRange>,
+}
+
+impl FileContents {
+    fn faults(&self, key: &str, table: &str) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.labelled_table.as_deref() != Some(table) {
+            faults.push(format!("{key}: its label names another table than {table}"));
+        }
+        if self.labelled != Some(self.found) {
+            faults.push(format!("{key}: its columns do not hold the rows that its label counts"));
+        }
+        let from_sources: u64 = self.sources.iter().map(|source| source.rows).sum();
+        if from_sources != self.found.rows {
+            faults.push(format!("{key}: its sources account for {from_sources} of {} rows", self.found.rows));
+        }
+        faults
+    }
+}
+
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+
+fn read_parquet(body: Bytes) -> Result<Option<FileContents>, Problem> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(body)?;
+    let pairs: HashMap<String, String> = builder
+        .metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .into_iter()
+        .flatten()
+        .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
+        .collect();
+    if !pairs.contains_key(file_metadata::PIPELINE) {
+        return Ok(None);
+    }
+    let names = key_columns(&pairs);
+    let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+    let batches = builder.with_projection(mask).build()?;
+    read_columns(&pairs, batches).map(Some)
+}
+
+fn read_json_lines(body: &[u8], schema: Option<SchemaRef>) -> Result<Option<FileContents>, Problem> {
+    let decoder = MultiGzDecoder::new(body);
+    let comment = decoder.header().and_then(flate2::GzHeader::comment).unwrap_or_default();
+    let Ok(pairs) = serde_json::from_slice::<HashMap<String, String>>(comment) else { return Ok(None) };
+    if !pairs.contains_key(file_metadata::PIPELINE) {
+        return Ok(None);
+    }
+    let schema = schema.ok_or("the pipeline has no such table, so its JSON lines cannot be read")?;
+    let fields: Result<Vec<_>, ArrowError> =
+        key_columns(&pairs).iter().map(|name| schema.field_with_name(name).cloned()).collect();
+    let projected = offset_zone_schema(&Schema::new(fields?));
+    let reader = arrow_json::ReaderBuilder::new(projected).build(BufReader::new(decoder))?;
+    read_columns(&pairs, reader).map(Some)
+}
+
+/// The columns that a digest needs: time and ids.
+fn key_columns(pairs: &HashMap<String, String>) -> Vec<&str> {
+    let time = pairs.get(metadata::TIME_COLUMN).map(String::as_str);
+    let ids = pairs.get(metadata::ID_COLUMNS).map(String::as_str).unwrap_or_default();
+    time.into_iter().chain(ids.split(',')).filter(|name| !name.is_empty()).collect()
+}
+
+fn read_columns(
+    pairs: &HashMap<String, String>,
+    batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
+) -> Result<FileContents, Problem> {
+    let wanted = [metadata::TIME_COLUMN, metadata::ID_COLUMNS];
+    let of_table: HashMap<String, String> = pairs
+        .iter()
+        .filter(|(key, _)| wanted.contains(&key.as_str()))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    let mut found = TableTotals::default();
+    for batch in batches {
+        let batch = batch?;
+        let schema = Arc::new(Schema::new_with_metadata(batch.schema().fields().clone(), of_table.clone()));
+        let batch = batch.with_schema(schema)?;
+        found.add(TableTotals { rows: batch.num_rows() as u64, digest: digest(&batch)? });
+    }
+    let number = |key: &str| pairs.get(key).and_then(|value| value.parse().ok());
+    let labelled = number(file_metadata::ROWS).zip(number(file_metadata::DIGEST));
+    let sources = pairs.get(file_metadata::SOURCES).map(String::as_str).unwrap_or("[]");
+    Ok(FileContents {
+        labelled_table: pairs.get(metadata::TABLE).cloned(),
+        generation: number(file_metadata::GENERATION),
+        labelled: labelled.map(|(rows, digest)| TableTotals { rows, digest }),
+        found,
+        sources: serde_json::from_str(sources)?,
+    })
+}

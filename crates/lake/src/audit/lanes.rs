@@ -1,0 +1,151 @@
+//! The journal's side of an audit: entries in line, counts that add up.
+
+use tripline_model::decode::digest;
+
+use super::{Audit, AuditError, AuditedLane, PAGE};
+use crate::checkpoint::LanePosition;
+use crate::journal::entry::{Entry, Header, TableTotals, Totals};
+use crate::layout::{entry_number, lane_prefix};
+use crate::store::ObjectStore;
+
+/// Follows a lane's entries and compares them with each other and with the lane's position.
+struct Walk<'a> {
+    folder: &'a str,
+    position: Option<&'a LanePosition>,
+    previous: Option<Header>,
+    first_number: Option<u64>,
+    /// Totals of the retained entries up to the position, and after it.
+    published: Totals,
+    waiting: Totals,
+    waiting_entries: u64,
+    faults: Vec<String>,
+}
+
+pub(super) async fn audit_lane(
+    store: &dyn ObjectStore,
+    folder: &str,
+    position: Option<&LanePosition>,
+    audit: &mut Audit,
+) -> Result<(), AuditError> {
+    let mut walk = Walk {
+        folder,
+        position,
+        previous: None,
+        first_number: None,
+        published: Totals::default(),
+        waiting: Totals::default(),
+        waiting_entries: 0,
+        faults: Vec::new(),
+    };
+    let prefix = lane_prefix(folder);
+    let mut start_after: Option<String> = None;
+    loop {
+        let page = store.list(&prefix, start_after.as_deref(), PAGE).await?;
+        for object in &page {
+            let Some(number) = entry_number(&object.key) else {
+                walk.faults.push(format!("{} is no journal entry", object.key));
+                continue;
+            };
+            match store.get(&object.key).await?.map(|object| Entry::parse(&object.body)) {
+                Some(Ok(entry)) => walk.step(number, &entry),
+                Some(Err(error)) => walk.faults.push(format!("{}: {error}", object.key)),
+                None => walk.faults.push(format!("{} was listed and is gone", object.key)),
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => start_after = Some(last.key.clone()),
+            _ => break,
+        }
+    }
+    walk.finish(audit);
+    Ok(())
+}
+
+impl Walk<'_> {
+    fn step(&mut self, number: u64, entry: &Entry) {
+        let header = &entry.header;
+        if header.number != number || header.lane.folder() != self.folder {
+            self.fault(number, format_args!("it is entry {} of {}", header.number, header.lane));
+        }
+        if let Some(previous) = &self.previous {
+            if number != previous.number + 1 {
+                let (from, to) = (previous.number + 1, number - 1);
+                self.fault(number, format_args!("entries {from} to {to} before it are missing"));
+            } else if header.first <= previous.last {
+                let last = previous.last;
+                self.fault(number, format_args!("it begins with record {} after {last}", header.first));
+            }
+        }
+        self.check_rows(number, entry);
+        self.first_number.get_or_insert(number);
+        if self.position.is_some_and(|position| number <= position.number) {
+            self.published.add(&header.totals);
+        } else {
+            self.waiting.add(&header.totals);
+            self.waiting_entries += 1;
+        }
+        self.previous = Some(header.clone());
+    }
+
+    /// The columns hold what the header counts.
+    fn check_rows(&mut self, number: u64, entry: &Entry) {
+        let sections = match entry.sections() {
+            Ok(sections) => sections,
+            Err(error) => return self.fault(number, format_args!("{error}")),
+        };
+        let mut found = std::collections::BTreeMap::<String, TableTotals>::new();
+        for section in &sections {
+            match digest(&section.rows) {
+                Ok(digest) => {
+                    let rows = section.rows.num_rows() as u64;
+                    found.entry(section.table.to_string()).or_default().add(TableTotals { rows, digest });
+                }
+                Err(error) => self.fault(number, format_args!("{error}")),
+            }
+        }
+        if found != entry.header.totals.tables {
+            self.fault(number, format_args!("its columns do not hold the rows that its header counts"));
+        }
+    }
+
+    fn fault(&mut self, number: u64, what: std::fmt::Arguments<'_>) {
+        self.faults.push(format!("journal {} entry {number}: {what}", self.folder));
+    }
+
+    fn finish(mut self, audit: &mut Audit) {
+        let first = self.first_number.unwrap_or_default();
+        let position_number = self.position.map_or(0, |position| position.number);
+        if let Some(previous) = &self.previous
+            && (first > position_number + 1 || previous.number < position_number)
+        {
+            let text = format_args!("entries around the published position {position_number} are missing")
+                .to_string();
+            self.faults.push(format!("journal {}: {text}", self.folder));
+        }
+        if let Some(position) = self.position {
+            if !position.totals.balanced() {
+                self.faults.push(format!("{}: published records and rows do not add up", position.lane));
+            }
+            if first == 1 && self.published != position.totals {
+                self.faults
+                    .push(format!("{}: the checkpoint counts other rows than its entries", position.lane));
+            }
+        }
+        audit.faults.append(&mut self.faults);
+        let lane = self.position.map(|position| &position.lane);
+        let Some(lane) = lane.or(self.previous.as_ref().map(|header| &header.lane)).cloned() else { return };
+        let published = self.position.map(|position| position.totals.clone()).unwrap_or_default();
+        let mut totals = published.clone();
+        totals.add(&self.waiting);
+        let last_entry = self.previous.as_ref().map(|header| header.last);
+        let last = last_entry.max(self.position.map(|position| position.last));
+        audit.lanes.push(AuditedLane {
+            lane,
+            published_entries: position_number,
+            waiting_entries: self.waiting_entries,
+            totals,
+            published,
+            last: last.map(|last| last.to_string()).unwrap_or_default(),
+        });
+    }
+}

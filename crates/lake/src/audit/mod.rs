@@ -1,0 +1,237 @@
+//! Audit: proves from what lies in the store that each record is there once.
+//!
+//! The same rows are counted three times by different code: by ingest, in the entries' headers; by
+//! publish, in the checkpoint's totals and the files' labels; and here, from the columns of entries
+//! and files. Counts come with an order-independent digest of ids and times, so that a row missing
+//! here and doubled there does not cancel out.
+
+mod files;
+mod lanes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_schema::SchemaRef;
+use futures_util::{StreamExt, stream};
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError, SourceRange};
+use crate::journal::entry::{TableTotals, Totals};
+use crate::lane::Lane;
+use crate::layout::JOURNAL;
+use crate::store::{ObjectStore, StoreError};
+use files::{AuditedFile, Verdict};
+
+/// Files that are read at once.
+const FILES_AT_ONCE: usize = 4;
+/// Keys in one page of a listing.
+pub(crate) const PAGE: usize = 1000;
+
+/// The audit could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    /// Lanes, by source partition.
+    pub lanes: Vec<AuditedLane>,
+    /// Tables, by name.
+    pub tables: BTreeMap<String, AuditedTable>,
+    /// Files committed but not visible yet; the next publish run completes them.
+    pub pending: u64,
+    /// Objects under the table roots that this pipeline did not publish.
+    pub foreign: Vec<String>,
+    /// Everything that contradicts "each record once". Empty: proved.
+    pub faults: Vec<String>,
+}
+
+/// A lane as its entries and the checkpoint show it.
+#[derive(Clone, Debug)]
+pub struct AuditedLane {
+    /// The lane.
+    pub lane: Lane,
+    /// Entries published.
+    pub published_entries: u64,
+    /// Entries waiting for publish.
+    pub waiting_entries: u64,
+    /// Totals over all entries, published and waiting.
+    pub totals: Totals,
+    /// Totals over the published ones.
+    pub published: Totals,
+    /// Position of the last record, as text.
+    pub last: String,
+}
+
+/// A table as its files show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditedTable {
+    /// Visible files.
+    pub files: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// Their rows and digest, read from their columns.
+    pub found: TableTotals,
+    /// What the checkpoint says should be visible.
+    pub expected: TableTotals,
+}
+
+impl Audit {
+    /// `true`: each record is there exactly once, as far as the store can tell.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.faults.is_empty()
+    }
+}
+
+/// Audits a pipeline's lake. `schema_of` gives a table's current schema, which reading JSON lines
+/// needs; Parquet explains itself. Stop publishers first, or a commit between two reads may show as a
+/// fault.
+///
+/// # Errors
+/// [`AuditError`] when the store or the checkpoint cannot be read. What is wrong with entries and
+/// files is not an error but a fault in the result.
+pub async fn audit(
+    store: &dyn ObjectStore,
+    pipeline: &str,
+    schema_of: &(dyn Fn(&str) -> Option<SchemaRef> + Sync),
+) -> Result<Audit, AuditError> {
+    let checkpoint = checkpoint::load(store, pipeline).await?.checkpoint;
+    let mut audit = Audit { pending: checkpoint.pending.len() as u64, ..Audit::default() };
+    let listed: BTreeSet<String> = store.list_folders(JOURNAL).await?.into_iter().collect();
+    let known: BTreeSet<String> = checkpoint.lanes.keys().cloned().collect();
+    for folder in listed.union(&known) {
+        lanes::audit_lane(store, folder, checkpoint.lanes.get(folder), &mut audit).await?;
+    }
+    let visible = audit_files(store, schema_of, &mut audit).await?;
+    compare_tables(&checkpoint, &visible, &mut audit);
+    compare_lanes(&checkpoint, &visible, &mut audit);
+    find_overlaps(&visible, &mut audit);
+    Ok(audit)
+}
+
+async fn audit_files(
+    store: &dyn ObjectStore,
+    schema_of: &(dyn Fn(&str) -> Option<SchemaRef> + Sync),
+    audit: &mut Audit,
+) -> Result<Vec<AuditedFile>, AuditError> {
+    let mut visible = Vec::new();
+    for table in store.list_folders("").await? {
+        if table.starts_with('_') {
+            continue;
+        }
+        let schema = schema_of(&table);
+        let keys = files::keys(store, &table).await?;
+        let reads = keys.into_iter().map(|key| files::audit_file(store, &table, key, schema.clone()));
+        let mut reads = stream::iter(reads).buffer_unordered(FILES_AT_ONCE);
+        while let Some(verdict) = reads.next().await {
+            match verdict? {
+                Verdict::Sound(file) => visible.push(file),
+                Verdict::Faulty(file, faults) => {
+                    audit.faults.extend(faults);
+                    visible.extend(file);
+                }
+                Verdict::Foreign(key) => audit.foreign.push(key),
+            }
+        }
+    }
+    visible.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(visible)
+}
+
+/// What lies in the tables is what the checkpoint says, less what is pending and not there yet.
+fn compare_tables(checkpoint: &Checkpoint, visible: &[AuditedFile], audit: &mut Audit) {
+    for (table, totals) in checkpoint.totals().tables {
+        audit.tables.entry(table).or_default().expected = totals;
+    }
+    for file in invisible(checkpoint, visible) {
+        let expected = &mut audit.tables.entry(file.contents.table.clone()).or_default().expected;
+        expected.rows = expected.rows.wrapping_sub(file.contents.rows);
+        expected.digest = expected.digest.wrapping_sub(file.contents.digest);
+    }
+    for file in visible {
+        let table = audit.tables.entry(file.table.clone()).or_default();
+        table.files += 1;
+        table.bytes += file.bytes;
+        table.found.add(file.found);
+    }
+    for (name, table) in &audit.tables {
+        if table.found.rows != table.expected.rows {
+            audit.faults.push(format!(
+                "table {name}: its files hold {} rows where the checkpoint committed {}",
+                table.found.rows, table.expected.rows
+            ));
+        } else if table.found.digest != table.expected.digest {
+            audit.faults.push(format!(
+                "table {name}: its files hold as many rows as were committed, but not the same ones"
+            ));
+        }
+    }
+}
+
+fn invisible<'a>(
+    checkpoint: &'a Checkpoint,
+    visible: &[AuditedFile],
+) -> impl Iterator<Item = &'a checkpoint::PendingFile> {
+    let keys: BTreeSet<&str> = visible.iter().map(|file| file.key.as_str()).collect();
+    let hidden: Vec<_> = checkpoint.pending.iter().filter(|file| !keys.contains(file.key.as_str())).collect();
+    hidden.into_iter()
+}
+
+/// Per source partition: rows of the files that come from a lane are the rows it has published.
+fn compare_lanes(checkpoint: &Checkpoint, visible: &[AuditedFile], audit: &mut Audit) {
+    let mut found: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let hidden: Vec<_> = invisible(checkpoint, visible).collect();
+    let of_visible = visible.iter().map(|file| (file.table.as_str(), &file.sources));
+    let of_hidden = hidden.iter().map(|file| (file.contents.table.as_str(), &file.contents.sources));
+    for (table, sources) in of_visible.chain(of_hidden) {
+        for source in sources {
+            *found.entry((source.lane.as_str(), table)).or_default() += source.rows;
+        }
+    }
+    for (folder, position) in &checkpoint.lanes {
+        for (table, totals) in &position.totals.tables {
+            let rows = found.remove(&(folder.as_str(), table.as_str())).unwrap_or_default();
+            if rows != totals.rows {
+                audit.faults.push(format!(
+                    "{}: files of table {table} hold {rows} of its rows where {} were committed",
+                    position.lane, totals.rows
+                ));
+            }
+        }
+    }
+    for ((folder, table), rows) in found {
+        audit
+            .faults
+            .push(format!("table {table} has {rows} rows of lane {folder}, which never published any"));
+    }
+}
+
+/// No journal entry feeds the files of two generations in one partition. (Within one generation it
+/// may, where entries of two schemas alternate.)
+fn find_overlaps(visible: &[AuditedFile], audit: &mut Audit) {
+    let mut runs: BTreeMap<(&str, &str, &str), Vec<(&SourceRange, &AuditedFile)>> = BTreeMap::new();
+    for file in visible {
+        for source in &file.sources {
+            let place = (file.table.as_str(), file.partition.as_str(), source.lane.as_str());
+            runs.entry(place).or_default().push((source, file));
+        }
+    }
+    for ((table, partition, lane), mut runs) in runs {
+        runs.sort_by_key(|(source, _)| (source.first_entry, source.last_entry));
+        for (one, next) in runs.iter().zip(runs.iter().skip(1)) {
+            if next.0.first_entry <= one.0.last_entry && next.1.generation != one.1.generation {
+                audit.faults.push(format!(
+                    "table {table}, partition {partition}: entries of lane {lane} are in both {} and {}",
+                    one.1.key, next.1.key
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A lane's tail: where the next entry goes and which records are in already.
+
+use tripline_model::source::Position;
+
+use crate::checkpoint::{self, CheckpointError};
+use crate::environment::Environment;
+use crate::journal::JournalError;
+use crate::journal::entry::{Entry, Header};
+use crate::lane::Lane;
+use crate::layout::{entry_key, entry_number, lane_prefix};
+use crate::store::ObjectStore;
+
+/// Keys asked for in one page of a listing.
+const PAGE: usize = 1000;
+
+/// What is known of a lane's newest entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Number of the newest entry; 0 where there is none.
+    pub number: u64,
+    /// Position of the last record that is in.
+    pub last: Option<Position>,
+    /// Latest arrival among all records that are in.
+    pub arrival_max_ms: Option<i64>,
+    /// When the look-up began. Every later entry is younger than this, so none of their numbers
+    /// can have been deleted before `as_of_ms` + retention.
+    pub as_of_ms: i64,
+}
+
+impl Tail {
+    /// The tail once `entry`, the next one, is known to be there.
+    #[must_use]
+    pub fn after(self, entry: &Header) -> Self {
+        Self {
+            number: entry.number,
+            last: Some(entry.last),
+            arrival_max_ms: self.arrival_max_ms.max(entry.arrival_max_ms),
+            as_of_ms: self.as_of_ms,
+        }
+    }
+}
+
+/// Looks a lane's tail up: the publish checkpoint's position or the newest entry listed, whichever
+/// is further. The listing alone would forget rows once their entries are deleted.
+pub(super) async fn look_up(
+    store: &dyn ObjectStore,
+    environment: &Environment,
+    lane: &Lane,
+    folder: &str,
+) -> Result<Tail, JournalError> {
+    let as_of_ms = environment.now_ms();
+    let loaded = match checkpoint::load(store, &lane.pipeline).await {
+        Ok(loaded) => loaded,
+        Err(CheckpointError::Store(error)) => return Err(error.into()),
+        Err(error) => return Err(JournalError::Checkpoint(error)),
+    };
+    let mut tail = Tail { number: 0, last: None, arrival_max_ms: None, as_of_ms };
+    if let Some(published) = loaded.checkpoint.lanes.get(folder) {
+        tail = Tail {
+            number: published.number,
+            last: Some(published.last),
+            arrival_max_ms: published.arrival_max_ms,
+            as_of_ms,
+        };
+    }
+    if let Some(newest) = newest_number(store, folder, tail.number).await? {
+        let entry = read_entry(store, lane, folder, newest).await?.ok_or_else(|| JournalError::Vanished {
+            key: entry_key(folder, newest),
+            location: store.location(),
+        })?;
+        tail = tail.after(&entry.header);
+    }
+    Ok(tail)
+}
+
+async fn newest_number(
+    store: &dyn ObjectStore,
+    folder: &str,
+    after: u64,
+) -> Result<Option<u64>, JournalError> {
+    let prefix = lane_prefix(folder);
+    let mut start_after = entry_key(folder, after);
+    let mut newest = None;
+    loop {
+        let page = store.list(&prefix, Some(&start_after), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(newest) };
+        newest = page.iter().rev().find_map(|object| entry_number(&object.key)).or(newest);
+        if page.len() < PAGE {
+            return Ok(newest);
+        }
+        start_after.clone_from(&last.key);
+    }
+}
+
+/// Reads an entry and checks that it is the lane's.
+pub(super) async fn read_entry(
+    store: &dyn ObjectStore,
+    lane: &Lane,
+    folder: &str,
+    number: u64,
+) -> Result<Option<Entry>, JournalError> {
+    let key = entry_key(folder, number);
+    let Some(object) = store.get(&key).await? else { return Ok(None) };
+    let entry = Entry::parse(&object.body).and_then(|entry| entry.expect(lane, number).map(|()| entry));
+    entry.map(Some).map_err(|source| JournalError::Entry { key, location: store.location(), source })
+}

@@ -1,0 +1,86 @@
+//! Where things lie below a lake's prefix.
+//!
+//! ```text
+//! _tripline/identity.json          whose lake this is
+//! _tripline/checkpoint.json        what has been published
+//! _journal/<lane>/<number>         journal entries, numbered 1, 2, 3…
+//! <event type>/<partition>/…       the tables, one root each
+//! dead_letter/<partition>/…
+//! ```
+//! Names that begin with an underscore are skipped by Hive-style readers, and nothing outside the
+//! table roots ends in `.parquet`.
+
+/// Object that says which pipeline a lake belongs to.
+pub const IDENTITY: &str = "_tripline/identity.json";
+/// Object that holds the publish checkpoint.
+pub const CHECKPOINT: &str = "_tripline/checkpoint.json";
+/// Folder of all lanes.
+pub const JOURNAL: &str = "_journal/";
+
+/// Decimal digits of an entry's number: every `u64` fits, so that names sort as numbers do.
+const NUMBER_DIGITS: usize = 20;
+
+/// Folder of a lane's entries, ending in a slash.
+#[must_use]
+pub fn lane_prefix(folder: &str) -> String {
+    format!("{JOURNAL}{folder}/")
+}
+
+/// Key of a lane's entry.
+#[must_use]
+pub fn entry_key(folder: &str, number: u64) -> String {
+    format!("{JOURNAL}{folder}/{number:0width$}", width = NUMBER_DIGITS)
+}
+
+/// The number in an entry's key; `None` for anything else.
+#[must_use]
+pub fn entry_number(key: &str) -> Option<u64> {
+    let (_, name) = key.rsplit_once('/')?;
+    if name.len() == NUMBER_DIGITS && name.bytes().all(|byte| byte.is_ascii_digit()) {
+        name.parse().ok()
+    } else {
+        None
+    }
+}
+
+/// Key of a published file. The run's id makes it unique; the extension is the format's.
+#[must_use]
+pub fn file_key(
+    table: &str,
+    partition: &str,
+    generation: u64,
+    run: &str,
+    index: usize,
+    extension: &str,
+) -> String {
+    let separator = if partition.is_empty() { "" } else { "/" };
+    format!("{table}/{partition}{separator}part-{generation:010}-{run}-{index:05}.{extension}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entry_names_sort_as_their_numbers_do() {
+        let mut keys: Vec<String> =
+            [1, 2, 9, 10, 11, 99, 100, u64::MAX].iter().map(|&n| entry_key("lane", n)).collect();
+        let sorted = keys.clone();
+        keys.sort();
+        assert_eq!(keys, sorted);
+        assert_eq!(keys.first().and_then(|key| entry_number(key)), Some(1));
+        assert_eq!(keys.last().and_then(|key| entry_number(key)), Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_key_that_is_no_entry_has_no_number() {
+        for key in [
+            "_journal/lane/1",
+            "_journal/lane/0000000000000000000x",
+            "00000000000000000001",
+            "_journal/lane/",
+        ] {
+            assert_eq!(entry_number(key), None, "{key}");
+        }
+    }
+}

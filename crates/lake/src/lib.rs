@@ -1,0 +1,29 @@
+//! Exactly-once Parquet from an at-least-once source, with nothing but an object store.
+//!
+//! * [`store`]: the small [`store::ObjectStore`] trait and its S3, folder and in-memory
+//!   implementations;
+//! * [`journal`]: one conditional PUT per batch makes a redelivered, re-cut or concurrent batch
+//!   harmless;
+//! * [`publish`]: turns journal entries into large partitioned files, committed by replacing one
+//!   checkpoint object;
+//! * [`audit`]: proves from what lies in the store that every record is there once.
+//!
+//! The protocol and why it holds are written up in `ARCHITECTURE.md`.
+
+pub mod audit;
+pub mod checkpoint;
+pub mod clock;
+pub mod environment;
+pub mod identity;
+pub mod journal;
+mod lake;
+pub mod lane;
+pub mod layout;
+mod patience;
+pub mod publish;
+pub mod store;
+mod text;
+
+pub use environment::{Environment, FailPoint};
+pub use lake::Lake;
+pub use lane::{Lane, Role};

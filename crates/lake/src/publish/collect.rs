@@ -1,0 +1,195 @@
+//! Reading the journal: entries after the checkpoint, of all lanes, within bounds.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use futures_util::{StreamExt, stream};
+
+use super::group::{GroupKey, Groups};
+use super::{PublishError, PublishOptions, StoppedLane};
+use crate::checkpoint::{Checkpoint, LanePosition, SourceRange};
+use crate::journal::entry::{Entry, EntryError};
+use crate::layout::{JOURNAL, entry_key, entry_number, lane_prefix};
+use crate::store::{ObjectStore, StoreError};
+
+/// Entries of one lane that are read at a time, and before the next lane has its turn.
+const TURN: usize = 16;
+
+/// What a run read.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    pub(super) groups: Groups,
+    /// New positions of the lanes that have moved.
+    pub(super) lanes: BTreeMap<String, LanePosition>,
+    pub(super) entries: u64,
+    /// Lanes that cannot go on.
+    pub(super) stopped: Vec<StoppedLane>,
+    /// A bound was met; there is more.
+    pub(super) more: bool,
+}
+
+struct Reader<'a> {
+    store: &'a dyn ObjectStore,
+    options: &'a PublishOptions,
+    checkpoint: &'a Checkpoint,
+    collected: Collected,
+    raw_bytes: u64,
+}
+
+/// Reads entries after `checkpoint` in turns of all lanes until all are read or a bound is met.
+/// What is collected of a lane is always the contiguous run after its position.
+pub(super) async fn collect(
+    store: &dyn ObjectStore,
+    options: &PublishOptions,
+    checkpoint: &Checkpoint,
+) -> Result<Collected, PublishError> {
+    let mut lanes = store.list_folders(JOURNAL).await?;
+    let collected = Collected::default();
+    let mut reader = Reader { store, options, checkpoint, collected, raw_bytes: 0 };
+    while !lanes.is_empty() {
+        let mut unfinished = Vec::with_capacity(lanes.len());
+        for folder in lanes {
+            if reader.is_full() {
+                reader.collected.more = true;
+                return Ok(reader.collected);
+            }
+            if reader.turn(&folder).await? {
+                unfinished.push(folder);
+            }
+        }
+        lanes = unfinished;
+    }
+    Ok(reader.collected)
+}
+
+impl Reader<'_> {
+    fn is_full(&self) -> bool {
+        self.raw_bytes >= self.options.max_raw_bytes || self.collected.groups.len() >= self.options.max_files
+    }
+
+    /// Reads one turn of a lane. `true`: there may be more.
+    async fn turn(&mut self, folder: &str) -> Result<bool, PublishError> {
+        let position = self.collected.lanes.get(folder).or_else(|| self.checkpoint.lanes.get(folder));
+        let after = position.map_or(0, |position| position.number);
+        let listed = self.store.list(&lane_prefix(folder), Some(&entry_key(folder, after)), TURN).await?;
+        // A number that is missing, or a stray object among the entries, ends the run; whether that
+        // is the lane's end or a hole in it, the next number tells.
+        let run = (after + 1..)
+            .zip(&listed)
+            .take_while(|(number, object)| entry_number(&object.key) == Some(*number))
+            .map(|(number, _)| number)
+            .last();
+        let Some(last) = run else {
+            if let Some(object) = listed.first() {
+                let reason = format!("entry {} is missing, but {} is there", after + 1, object.key);
+                self.stop(folder, after + 1, reason);
+            }
+            return Ok(false);
+        };
+        let mut entries = fetch(self.store, folder, after + 1..=last, self.options.reads_at_once);
+        while let Some((number, entry)) = entries.next().await {
+            if self.is_full() {
+                self.collected.more = true;
+                return Ok(true);
+            }
+            match entry? {
+                Ok(entry) => {
+                    if let Err(reason) = self.take(folder, number, &entry) {
+                        self.stop(folder, number, reason);
+                        return Ok(false);
+                    }
+                }
+                Err(reason) => {
+                    self.stop(folder, number, reason);
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(listed.len() == TURN)
+    }
+
+    fn take(&mut self, folder: &str, number: u64, entry: &Entry) -> Result<(), String> {
+        let header = &entry.header;
+        let position = self.collected.lanes.get(folder).or_else(|| self.checkpoint.lanes.get(folder));
+        check(folder, number, entry, position)?;
+        let sections = entry.sections().map_err(|error| error.to_string())?;
+        let next = match position {
+            Some(position) => {
+                let mut next = position.clone();
+                next.advance(header);
+                next
+            }
+            None => LanePosition::first(header),
+        };
+        for section in &sections {
+            self.collected.groups.add(folder, number, section, |_| true);
+        }
+        self.collected.lanes.insert(folder.to_owned(), next);
+        self.collected.entries += 1;
+        self.raw_bytes += entry.raw_length();
+        Ok(())
+    }
+
+    fn stop(&mut self, folder: &str, number: u64, reason: String) {
+        self.collected.stopped.push(StoppedLane { folder: folder.to_owned(), entry: number, reason });
+    }
+}
+
+/// An entry must be what its key says and come after the lane's position; otherwise something
+/// other than this protocol wrote it.
+fn check(folder: &str, number: u64, entry: &Entry, position: Option<&LanePosition>) -> Result<(), String> {
+    let header = &entry.header;
+    if header.number != number || header.lane.folder() != folder {
+        return Err(format!("the object is entry {} of {}", header.number, header.lane));
+    }
+    match position {
+        Some(position) if header.first <= position.last => Err(format!(
+            "it begins with record {} although {} is in already: records would be doubled",
+            header.first, position.last
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Reads entries in order, several at once. The inner error is one that stops the lane.
+fn fetch<'a>(
+    store: &'a dyn ObjectStore,
+    folder: &'a str,
+    numbers: RangeInclusive<u64>,
+    at_once: usize,
+) -> impl StreamExt<Item = (u64, Result<Result<Entry, String>, StoreError>)> + Unpin + 'a {
+    let read = move |number| async move {
+        let parsed = store.get(&entry_key(folder, number)).await.map(|object| match object {
+            Some(object) => Entry::parse(&object.body).map_err(|error: EntryError| error.to_string()),
+            None => Err("it was listed and is gone".to_owned()),
+        });
+        (number, parsed)
+    };
+    Box::pin(stream::iter(numbers).map(read).buffered(at_once.max(1)))
+}
+
+/// Collects one file's rows again.
+pub(super) async fn collect_again(
+    store: &dyn ObjectStore,
+    options: &PublishOptions,
+    wanted: &GroupKey,
+    sources: &[SourceRange],
+) -> Result<Groups, PublishError> {
+    let mut groups = Groups::default();
+    for source in sources {
+        let mut entries =
+            fetch(store, &source.lane, source.first_entry..=source.last_entry, options.reads_at_once);
+        while let Some((number, entry)) = entries.next().await {
+            let lost = |reason: String| PublishError::Unrecoverable {
+                key: entry_key(&source.lane, number),
+                location: store.location(),
+                reason,
+            };
+            let entry = entry?.map_err(lost)?;
+            for section in entry.sections().map_err(|error| lost(error.to_string()))? {
+                groups.add(&source.lane, number, &section, |key| key == wanted);
+            }
+        }
+    }
+    Ok(groups)
+}

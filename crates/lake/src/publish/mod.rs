@@ -1,0 +1,308 @@
+//! Publish: journal entries become large partitioned files, visible only once committed.
+//!
+//! One publisher at a time gets anywhere; any number may try. A run loads the checkpoint, settles
+//! what it lists as pending, reads entries of all lanes, uploads one file per lake partition without
+//! completing the uploads, commits by replacing the checkpoint, and completes. A reader of the table
+//! roots sees a row only after the commit, and never twice.
+
+mod collect;
+mod encode;
+mod group;
+mod pending;
+mod sweep;
+mod upload;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Commit, Loaded, PendingFile};
+use crate::environment::{Crash, Environment, FailPoint};
+use crate::journal::MIN_RETENTION;
+use crate::layout::file_key;
+use crate::store::{ErrorKind, MIN_PART_BYTES, ObjectStore, StoreError};
+use collect::{Collected, collect};
+pub(crate) use encode::offset_zone_schema;
+pub use encode::{EncodeError, FileFormat, file_metadata};
+
+/// Tries of a commit whose outcome stays unknown.
+const COMMIT_TRIES: u32 = 3;
+
+/// Bounds and habits of a publisher.
+#[derive(Clone, Debug)]
+pub struct PublishOptions {
+    /// How files are written.
+    pub format: FileFormat,
+    /// A run stops reading at this many bytes of unpacked rows, and commits. Bounds memory: peak use
+    /// is about twice this and a file.
+    pub max_raw_bytes: u64,
+    /// A run stops reading when it has rows for this many files.
+    pub max_files: usize,
+    /// How long entries are kept after they were written.
+    pub retention: Duration,
+    /// Size of an upload's parts, in bytes.
+    pub part_bytes: usize,
+    /// Entries read at once.
+    pub reads_at_once: usize,
+    /// Files uploaded at once.
+    pub uploads_at_once: usize,
+}
+
+impl Default for PublishOptions {
+    fn default() -> Self {
+        Self {
+            format: FileFormat::Parquet,
+            max_raw_bytes: 128 << 20,
+            max_files: 1_000,
+            retention: Duration::from_secs(7 * 24 * 60 * 60),
+            part_bytes: 8 << 20,
+            reads_at_once: 8,
+            uploads_at_once: 4,
+        }
+    }
+}
+
+impl PublishOptions {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// The option that is out of range and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if self.retention < MIN_RETENTION {
+            return Err(format!(
+                "journal retention of {} s is less than {} s: a number could be used again while a late writer \
+                 still remembers it",
+                self.retention.as_secs(),
+                MIN_RETENTION.as_secs()
+            ));
+        }
+        if self.part_bytes < MIN_PART_BYTES {
+            return Err(format!("upload parts of {} bytes are less than {MIN_PART_BYTES}", self.part_bytes));
+        }
+        Ok(())
+    }
+}
+
+/// A run failed. What it committed stays; the next run goes on from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The store failed for good.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A file cannot be encoded.
+    #[error("cannot encode {key}: {reason}")]
+    Encode {
+        /// Key of the file.
+        key: String,
+        /// Why.
+        reason: String,
+    },
+    /// A committed file is gone and cannot be built again.
+    #[error(
+        "{location}/{key} is lost: {reason}; restore the journal entries that the checkpoint names for it"
+    )]
+    Unrecoverable {
+        /// What is lost.
+        key: String,
+        /// Where the lake is.
+        location: String,
+        /// Why it cannot be built again.
+        reason: String,
+    },
+    /// Stopped on purpose.
+    #[error(transparent)]
+    Crash(#[from] Crash),
+}
+
+/// A lane whose next entry cannot be published. The others go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoppedLane {
+    /// The lane's folder in the journal.
+    pub folder: String,
+    /// Number of the entry.
+    pub entry: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// A file that became visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedFile {
+    /// Key.
+    pub key: String,
+    /// Table name.
+    pub table: String,
+    /// Hive path below the table's root.
+    pub partition: String,
+    /// Rows.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
+/// What a publisher did.
+#[derive(Clone, Debug, Default)]
+pub struct PublishReport {
+    /// Commits that published rows.
+    pub commits: u64,
+    /// Entries that were published.
+    pub entries: u64,
+    /// Files that were made visible by this run, those of earlier runs that it settled included.
+    pub files: Vec<PublishedFile>,
+    /// Lost uploads that were built again.
+    pub rebuilt: u64,
+    /// Old entries that were deleted.
+    pub deleted: u64,
+    /// Lanes that cannot go on; somebody must look.
+    pub stopped: Vec<StoppedLane>,
+    /// Another publisher was at work; this one gave way.
+    pub gave_way: bool,
+    /// There is more to publish: the deadline came first.
+    pub more: bool,
+}
+
+/// Publishes one pipeline's journal.
+#[derive(Debug)]
+pub struct Publisher {
+    store: Arc<dyn ObjectStore>,
+    environment: Environment,
+    pipeline: String,
+    options: PublishOptions,
+}
+
+/// One call of [`Publisher::run`].
+#[derive(Debug)]
+struct Run {
+    id: String,
+    report: PublishReport,
+}
+
+impl Publisher {
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        environment: Environment,
+        pipeline: String,
+        options: PublishOptions,
+    ) -> Self {
+        Self { store, environment, pipeline, options }
+    }
+
+    /// Publishes until nothing is left, or until `deadline_ms` (milliseconds since 1970 UTC) is so
+    /// near that another round may not end in time.
+    ///
+    /// # Errors
+    /// [`PublishError`]; every commit made before it stands.
+    pub async fn run(&self, deadline_ms: i64) -> Result<PublishReport, PublishError> {
+        let id = format!("{:016x}", self.environment.entropy.next());
+        let mut run = Run { id, report: PublishReport::default() };
+        let loaded = checkpoint::load(&*self.store, &self.pipeline).await?;
+        self.environment.reach(FailPoint::PublishLoaded)?;
+        let earlier = published(&loaded.checkpoint.pending);
+        let mut loaded = match self.settle(&mut run, loaded).await? {
+            Some(settled) => settled,
+            None => return Ok(run.gave_way()),
+        };
+        run.report.files.extend(earlier);
+        loop {
+            let began_ms = self.environment.now_ms();
+            let collected = collect(&*self.store, &self.options, &loaded.checkpoint).await?;
+            run.report.stopped.clone_from(&collected.stopped);
+            if collected.entries == 0 {
+                break;
+            }
+            self.environment.reach(FailPoint::PublishAfterRead)?;
+            run.report.more = collected.more;
+            match self.round(&mut run, loaded, collected).await? {
+                Some(settled) => loaded = settled,
+                None => return Ok(run.gave_way()),
+            }
+            // The next round is as long as this one, give or take; it must end before the deadline.
+            let now_ms = self.environment.now_ms();
+            if now_ms + 2 * (now_ms - began_ms) >= deadline_ms {
+                break;
+            }
+        }
+        run.report.deleted = self.sweep(&loaded.checkpoint).await?;
+        Ok(run.report)
+    }
+
+    /// Uploads, commits and completes what was collected. `None`: another publisher was first.
+    async fn round(
+        &self,
+        run: &mut Run,
+        loaded: Loaded,
+        collected: Collected,
+    ) -> Result<Option<Loaded>, PublishError> {
+        let generation = loaded.checkpoint.generation + 1;
+        let mut lanes: BTreeMap<_, _> = loaded.checkpoint.lanes.clone();
+        lanes.extend(collected.lanes);
+        let extension = self.options.format.extension();
+        let run_id = run.id.clone();
+        let uploads = collected.groups.into_iter().enumerate().map(|(index, (key, group))| {
+            let name = file_key(&key.table, &key.partition, generation, &run_id, index, extension);
+            async move { self.upload(name, &key, &group, generation).await }
+        });
+        let at_once = self.options.uploads_at_once.max(1);
+        let pending: Vec<PendingFile> = stream::iter(uploads).buffered(at_once).try_collect().await?;
+        self.environment.reach(FailPoint::PublishBeforeCommit)?;
+        let files = published(&pending);
+        let next = Checkpoint { lanes, pending, ..loaded.checkpoint.clone() };
+        let Commit::Done(committed) = self.commit(run, &loaded, next).await? else { return Ok(None) };
+        self.environment.reach(FailPoint::PublishAfterCommit)?;
+        run.report.commits += 1;
+        run.report.entries += collected.entries;
+        let settled = self.settle(run, committed).await?;
+        if settled.is_some() {
+            run.report.files.extend(files);
+        }
+        Ok(settled)
+    }
+
+    /// Commits `next` as the generation after `base`. Uploads are never aborted, whatever comes of
+    /// it: the checkpoint may list them after all.
+    async fn commit(&self, run: &Run, base: &Loaded, next: Checkpoint) -> Result<Commit, PublishError> {
+        let next = Checkpoint {
+            generation: base.checkpoint.generation + 1,
+            run: run.id.clone(),
+            written_at_ms: self.environment.now_ms(),
+            ..next
+        };
+        for attempt in 0.. {
+            match checkpoint::commit(&*self.store, base, &next).await {
+                Err(CheckpointError::Store(error))
+                    if error.kind() == ErrorKind::Unknown && attempt + 1 < COMMIT_TRIES =>
+                {
+                    tokio::time::sleep(self.environment.backoff(attempt)).await;
+                }
+                outcome => return Ok(outcome?),
+            }
+        }
+        Ok(Commit::Lost)
+    }
+}
+
+impl Run {
+    fn gave_way(mut self) -> PublishReport {
+        self.report.gave_way = true;
+        self.report
+    }
+}
+
+fn published(pending: &[PendingFile]) -> Vec<PublishedFile> {
+    pending
+        .iter()
+        .map(|file| PublishedFile {
+            key: file.key.clone(),
+            table: file.contents.table.clone(),
+            partition: file.contents.partition.clone(),
+            rows: file.contents.rows,
+            bytes: file.bytes,
+        })
+        .collect()
+}

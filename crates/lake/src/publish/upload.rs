@@ -1,0 +1,71 @@
+//! Files on their way to the store: encoded, uploaded in parts, not yet visible.
+
+use bytes::Bytes;
+use tripline_model::decode::digest;
+
+use super::encode::{Label, encode};
+use super::group::{Group, GroupKey};
+use super::{PublishError, Publisher};
+use crate::checkpoint::{Contents, PendingFile};
+use crate::environment::FailPoint;
+
+impl Publisher {
+    /// Encodes a group and uploads it to `key` without completing the upload.
+    pub(super) async fn upload(
+        &self,
+        key: String,
+        group_key: &GroupKey,
+        group: &Group,
+        generation: u64,
+    ) -> Result<PendingFile, PublishError> {
+        let (file, contents) = self.build(&key, group_key, group, generation)?;
+        let upload = self.store.start_upload(&key).await?;
+        self.environment.reach(FailPoint::PublishAfterUploadStart)?;
+        let bytes = file.len() as u64;
+        let mut rest = Bytes::from(file);
+        let mut parts = Vec::new();
+        for number in 1_u16.. {
+            let part = rest.split_to(rest.len().min(self.options.part_bytes));
+            parts.push(self.store.upload_part(&key, &upload, number, part).await?);
+            if rest.is_empty() {
+                break;
+            }
+        }
+        self.environment.reach(FailPoint::PublishAfterUpload)?;
+        Ok(PendingFile { key, upload, parts, bytes, contents })
+    }
+
+    fn build(
+        &self,
+        key: &str,
+        group_key: &GroupKey,
+        group: &Group,
+        generation: u64,
+    ) -> Result<(Vec<u8>, Contents), PublishError> {
+        let failed = |reason: String| PublishError::Encode { key: key.to_owned(), reason };
+        let batches = group.in_time_order().map_err(|error| failed(error.to_string()))?;
+        let mut sum = 0_u64;
+        for batch in &batches {
+            sum = sum.wrapping_add(digest(batch).map_err(|error| failed(error.to_string()))?);
+        }
+        let sources = group.sources();
+        let label = Label {
+            pipeline: &self.pipeline,
+            generation,
+            rows: group.rows(),
+            digest: sum,
+            sources: &sources,
+        };
+        let file = encode(self.options.format, group.schema(), &batches, &label)
+            .map_err(|error| failed(error.to_string()))?;
+        let contents = Contents {
+            table: group_key.table.to_string(),
+            partition: group_key.partition.clone(),
+            schema: group_key.schema,
+            rows: group.rows(),
+            digest: sum,
+            sources,
+        };
+        Ok((file, contents))
+    }
+}

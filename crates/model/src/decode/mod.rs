@@ -1,0 +1,279 @@
+//! From records to columns.
+//!
+//! A [`Decoder`] takes the records of one source partition in order, reads each once and appends it to
+//! the columns of its event type. What cannot be a row becomes a dead letter, is left out or is
+//! refused, as the pipeline says; it never leaves part of a row.
+//!
+//! Values are read as [`FieldType`](crate::pipeline::FieldType) says; a null is as good as a missing
+//! member; of members with one name the last counts.
+
+mod columns;
+mod dead_letter;
+mod reason;
+mod record;
+mod row_digest;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrow_schema::ArrowError;
+
+pub use dead_letter::dead_letter_schema;
+pub use reason::{Reason, Refusal};
+pub use row_digest::{DigestError, digest};
+
+use self::dead_letter::DeadLetters;
+use self::record::{Record, describe};
+use self::rows::Rows;
+use crate::batch::{Counts, DecodedBatch};
+use crate::json::{self, Kind};
+use crate::pipeline::{EventKind, EventTimeFrom, Members, Pipeline, Policy};
+use crate::source::{Payload, SourcePartition, SourceRecord};
+
+/// Decodes a run of records of one source partition.
+#[derive(Debug)]
+pub struct Decoder<'p> {
+    pipeline: &'p Pipeline,
+    origin: SourcePartition,
+    now_ms: i64,
+    record: Record<'p>,
+    /// By index of the event type; made when its first record comes.
+    tables: Vec<Option<Rows<'p>>>,
+    dead_letters: DeadLetters,
+    counts: Counts,
+    reasons: BTreeMap<&'static str, u64>,
+    event_time_max_ms: Option<i64>,
+}
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Pushed {
+    /// It is a row.
+    Stored,
+    /// It is a row of the dead-letter table.
+    DeadLetter,
+    /// It is a watermark event and leaves no row.
+    Watermark,
+    /// It is left out, by the pipeline's policy.
+    Ignored,
+    /// It was not taken, and the decoder is as if it had not been seen. The caller stops before it and
+    /// finishes the batch; with [`Reason::BatchFull`] it goes on with another batch, and with any other
+    /// reason the record fails, by the pipeline's policy.
+    Refused(Refusal),
+}
+
+/// Why a batch could not be finished. A bug: no records lead to it.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The columns do not make a batch.
+    #[error("cannot make columns of the rows: {0}")]
+    Columns(#[from] ArrowError),
+    /// The rows have no digest.
+    #[error("cannot make a digest of the rows: {0}")]
+    Digest(#[from] DigestError),
+}
+
+/// A sound record.
+enum Sound {
+    Row { event_time_ms: i64, unknown: usize },
+    Watermark { event_time_ms: i64, unknown: usize },
+}
+
+/// A record that is not sound, and the type that it told.
+struct Unsound {
+    refusal: Refusal,
+    event_type: Option<String>,
+}
+
+impl From<Refusal> for Unsound {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, event_type: None }
+    }
+}
+
+impl<'p> Decoder<'p> {
+    /// A decoder for records of `origin`. `now_ms`, milliseconds since 1970 UTC, is the time at which
+    /// dead letters are said to have failed, and stands in for arrival times that are not known.
+    #[must_use]
+    pub fn new(pipeline: &'p Pipeline, origin: &SourcePartition, now_ms: i64) -> Self {
+        Self {
+            pipeline,
+            origin: origin.clone(),
+            now_ms,
+            record: Record::new(&pipeline.members),
+            tables: pipeline.events.iter().map(|_| None).collect(),
+            dead_letters: DeadLetters::new(),
+            counts: Counts::default(),
+            reasons: BTreeMap::new(),
+            event_time_max_ms: None,
+        }
+    }
+
+    /// Takes the next record.
+    ///
+    /// Where panics unwind, one within becomes this record's dead letter with [`Reason::Internal`].
+    /// Where they abort (`panic = "abort"`) the process ends with the first.
+    pub fn push(&mut self, record: &SourceRecord<'_>) -> Pushed {
+        // Unwind safety: whatever a panic leaves half done is cut off or overwritten before it is read.
+        let decoded = catch_unwind(AssertUnwindSafe(|| self.decode(record))).unwrap_or_else(|_| {
+            self.tables.iter_mut().flatten().for_each(Rows::cut);
+            Err(Refusal::new(Reason::Internal, "decoding panicked: please report this record").into())
+        });
+        let (event_time_ms, unknown, pushed) = match decoded {
+            Ok(Sound::Row { event_time_ms, unknown }) => (event_time_ms, unknown, Pushed::Stored),
+            Ok(Sound::Watermark { event_time_ms, unknown }) => (event_time_ms, unknown, Pushed::Watermark),
+            Err(unsound) => return self.set_aside(record, unsound),
+        };
+        self.counts.records += 1;
+        self.counts.unknown_fields += unknown as u64;
+        let feeds = match pushed {
+            Pushed::Watermark => {
+                self.counts.watermarks += 1;
+                self.pipeline.event_time_from != EventTimeFrom::Rows
+            }
+            _ => {
+                self.counts.rows += 1;
+                self.pipeline.event_time_from != EventTimeFrom::Watermarks
+            }
+        };
+        let arrival = record.arrival_ms.unwrap_or(self.now_ms);
+        if feeds && event_time_ms <= arrival.saturating_add(self.pipeline.future_bound_ms) {
+            self.event_time_max_ms = self.event_time_max_ms.max(Some(event_time_ms));
+        }
+        pushed
+    }
+
+    fn decode(&mut self, record: &SourceRecord<'_>) -> Result<Sound, Unsound> {
+        let pipeline = self.pipeline;
+        let payload = match record.payload {
+            Payload::Bytes(payload) => payload,
+            Payload::Undecodable(_) => {
+                let message = "the envelope's data cannot be decoded: it is kept as it stands";
+                return Err(Refusal::new(Reason::UndecodablePayload, message).into());
+            }
+        };
+        let limits = &pipeline.limits;
+        if payload.len() > limits.record_bytes {
+            let (length, allowed) = (payload.len(), limits.record_bytes);
+            let message = format!("the record is {length} bytes, and {allowed} are allowed");
+            return Err(Refusal::new(Reason::TooLarge, message).into());
+        }
+        self.record.read(payload, &json::Limits { depth: limits.nesting })?;
+        let index = self.event_index(payload)?;
+        let (Some(event), Some(table)) = (pipeline.events.get(index), self.tables.get_mut(index)) else {
+            return Err(Refusal::new(Reason::Internal, "there is no such event type").into());
+        };
+        let unknown = self.record.unknown_count(index);
+        // Last, so that nothing can fail once the row is there.
+        let event_time_ms = match event.kind {
+            EventKind::Rows => {
+                table.get_or_insert_with(|| Rows::new(event)).push(payload, &self.record, index, limits)
+            }
+            EventKind::Watermark => rows::watermark(payload, &self.record, event),
+        };
+        let event_time_ms = event_time_ms
+            .map_err(|refusal| Unsound { refusal, event_type: Some(event.type_value.clone()) })?;
+        Ok(match event.kind {
+            EventKind::Rows => Sound::Row { event_time_ms, unknown },
+            EventKind::Watermark => Sound::Watermark { event_time_ms, unknown },
+        })
+    }
+
+    /// Index of the record's event type.
+    fn event_index(&self, payload: &[u8]) -> Result<usize, Unsound> {
+        let pipeline = self.pipeline;
+        let told = self.record.value(payload, Members::TYPE).filter(|(value, _)| value.kind != Kind::Null);
+        let Some((value, offset)) = told else {
+            let missing = || {
+                let message =
+                    format!("field `{}`, which tells the type, is missing or null", pipeline.type_field);
+                Refusal::new(Reason::MissingType, message).into()
+            };
+            return pipeline.default_event.ok_or_else(missing);
+        };
+        let Some(text) = value.text() else {
+            let found = describe(value.kind);
+            let message =
+                format!("field `{}` at byte {offset}, which tells the type, is {found}", pipeline.type_field);
+            return Err(Refusal::new(Reason::WrongType, message).into());
+        };
+        pipeline.event_of_type(&text).ok_or_else(|| {
+            let message = format!(
+                "field `{}` at byte {offset} tells a type that is none of the pipeline's",
+                pipeline.type_field
+            );
+            Unsound {
+                refusal: Refusal::new(Reason::UnknownType, message),
+                event_type: Some(Cow::into_owned(text)),
+            }
+        })
+    }
+
+    /// Does with a record that is not sound as the pipeline says.
+    fn set_aside(&mut self, record: &SourceRecord<'_>, unsound: Unsound) -> Pushed {
+        let Unsound { refusal, event_type } = unsound;
+        let policy = match refusal.reason {
+            Reason::BatchFull => Policy::Fail,
+            // A bug of ours is no reason to lose a record, whatever the pipeline says of bad ones.
+            Reason::Internal if self.pipeline.on_malformed == Policy::Ignore => Policy::DeadLetter,
+            Reason::MissingType | Reason::UnknownType => self.pipeline.on_unknown_type,
+            _ => self.pipeline.on_malformed,
+        };
+        match policy {
+            Policy::Fail => Pushed::Refused(refusal),
+            Policy::Ignore => {
+                self.counts.records += 1;
+                self.counts.ignored += 1;
+                Pushed::Ignored
+            }
+            Policy::DeadLetter => {
+                let pushed = self.dead_letters.push(
+                    record,
+                    &self.origin,
+                    &refusal,
+                    event_type.as_deref(),
+                    self.now_ms,
+                );
+                if pushed.is_err() {
+                    return Pushed::Refused(Refusal::full("dead letters"));
+                }
+                self.counts.records += 1;
+                self.counts.dead_letters += 1;
+                *self.reasons.entry(refusal.reason.code()).or_default() += 1;
+                Pushed::DeadLetter
+            }
+        }
+    }
+
+    /// What became of the records so far.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The batch.
+    ///
+    /// # Errors
+    /// [`DecodeError`], which no records should lead to.
+    pub fn finish(self) -> Result<DecodedBatch, DecodeError> {
+        let mut sections = Vec::new();
+        for table in self.tables.into_iter().flatten().filter(|table| !table.is_empty()) {
+            sections.push(table.finish()?);
+        }
+        if !self.dead_letters.is_empty() {
+            sections.push(self.dead_letters.finish(self.now_ms)?);
+        }
+        Ok(DecodedBatch {
+            sections,
+            counts: self.counts,
+            event_time_max_ms: self.event_time_max_ms,
+            dead_letter_reasons: self.reasons.into_iter().collect(),
+        })
+    }
+}

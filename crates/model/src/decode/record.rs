@@ -1,0 +1,165 @@
+//! One pass over a record: where each known member's value stands.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::reason::{Reason, Refusal};
+use crate::json::{Cursor, Kind, Limits, Value};
+use crate::pipeline::Members;
+
+/// A value's place in the payload. No borrow, so that its memory serves record after record.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    kind: Kind,
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    const fn new(value: &Value<'_>, end: usize) -> Self {
+        Self { kind: value.kind, start: end.saturating_sub(value.raw.len()), end }
+    }
+
+    fn value<'r>(&self, payload: &'r [u8]) -> Value<'r> {
+        Value { kind: self.kind, raw: payload.get(self.start..self.end).unwrap_or_default() }
+    }
+}
+
+/// A member of an object that the pipeline may or may not know.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    key: Span,
+    value: Span,
+}
+
+/// The members of the record at hand.
+#[derive(Debug)]
+pub(super) struct Record<'p> {
+    members: &'p Members,
+    /// By number of the member.
+    slots: Vec<Option<Member>>,
+    /// Numbers of the members that are there.
+    present: Vec<usize>,
+    /// Members that no event type knows.
+    others: Vec<Member>,
+    /// For each member, the one that followed it last: records of a stream tend to look alike, and to
+    /// compare a name with the expected one is cheaper than to hash it.
+    followers: Vec<usize>,
+}
+
+impl<'p> Record<'p> {
+    pub(super) fn new(members: &'p Members) -> Self {
+        Self {
+            members,
+            slots: vec![None; members.len()],
+            present: Vec::with_capacity(members.len()),
+            others: Vec::new(),
+            followers: vec![0; members.len()],
+        }
+    }
+
+    /// Reads `payload`, which must be one object.
+    pub(super) fn read(&mut self, payload: &[u8], limits: &Limits) -> Result<(), Refusal> {
+        for member in self.present.drain(..) {
+            if let Some(slot) = self.slots.get_mut(member) {
+                *slot = None;
+            }
+        }
+        self.others.clear();
+        let mut cursor = Cursor::new(payload, limits)?;
+        let kind = cursor.peek()?;
+        if kind != Kind::Object {
+            cursor.finish()?;
+            return Err(Refusal::new(Reason::NotAnObject, format!("the record is {}", describe(kind))));
+        }
+        cursor.enter_object()?;
+        let mut previous = Members::TYPE;
+        while let Some(key) = cursor.next_key()? {
+            let key_end = end_of_key(payload, cursor.offset());
+            let value = cursor.value()?;
+            let member = Member { key: Span::new(&key, key_end), value: Span::new(&value, cursor.offset()) };
+            match self.find(&key, previous) {
+                Some(number) => {
+                    if let Some(slot) = self.slots.get_mut(number)
+                        && slot.replace(member).is_none()
+                    {
+                        self.present.push(number);
+                    }
+                    previous = number;
+                }
+                None => self.others.push(member),
+            }
+        }
+        cursor.finish()?;
+        Ok(())
+    }
+
+    /// The number of the member with this key, which comes after `previous`.
+    fn find(&mut self, key: &Value<'_>, previous: usize) -> Option<usize> {
+        let follower = self.followers.get_mut(previous)?;
+        if key.unescaped().is_some_and(|key| Some(key) == self.members.name(*follower).map(str::as_bytes)) {
+            return Some(*follower);
+        }
+        let number = self.members.find(&key.text()?)?;
+        *follower = number;
+        Some(number)
+    }
+
+    /// The value of a member and its offset in the payload.
+    pub(super) fn value<'r>(&self, payload: &'r [u8], member: usize) -> Option<(Value<'r>, usize)> {
+        let member = self.slots.get(member)?.as_ref()?;
+        Some((member.value.value(payload), member.value.start))
+    }
+
+    /// The members that the event type does not know.
+    fn unknown(&self, event: usize) -> impl Iterator<Item = Member> {
+        let strangers = self.present.iter().filter(move |&&member| !self.members.knows(event, member));
+        strangers
+            .filter_map(|&member| self.slots.get(member).copied().flatten())
+            .chain(self.others.iter().copied())
+    }
+
+    /// How many members the event type does not know.
+    pub(super) fn unknown_count(&self, event: usize) -> usize {
+        self.unknown(event).count()
+    }
+
+    /// The members that the event type does not know as the text of a JSON object, in their order; the
+    /// last of those with one name. `None` if there are none.
+    pub(super) fn unknown_text(&self, payload: &[u8], event: usize) -> Option<String> {
+        let mut members: Vec<Member> = self.unknown(event).collect();
+        members.sort_unstable_by_key(|member| std::cmp::Reverse(member.key.start));
+        let mut seen: HashSet<Cow<'_, str>> = HashSet::new();
+        members.retain(|member| member.key.value(payload).text().is_some_and(|name| seen.insert(name)));
+        let mut text = String::new();
+        for member in members.iter().rev() {
+            text.push(if text.is_empty() { '{' } else { ',' });
+            text.push_str(std::str::from_utf8(member.key.value(payload).raw).ok()?);
+            text.push(':');
+            text.push_str(std::str::from_utf8(member.value.value(payload).raw).ok()?);
+        }
+        if text.is_empty() {
+            return None;
+        }
+        text.push('}');
+        Some(text)
+    }
+}
+
+/// Where the key ends that stands before `offset`: between them there is a colon and maybe white space.
+fn end_of_key(payload: &[u8], offset: usize) -> usize {
+    let before = payload.get(..offset).unwrap_or_default();
+    before.iter().rposition(|&byte| byte == b'"').map_or(offset, |quote| quote + 1)
+}
+
+/// A kind of JSON value in words.
+pub(super) const fn describe(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Null => "a null",
+        Kind::True | Kind::False => "a boolean",
+        Kind::Number => "a number",
+        Kind::String { .. } => "a string",
+        Kind::Object => "an object",
+        Kind::Array => "an array",
+    }
+}

@@ -1,0 +1,380 @@
+//! The pull scanner on which the rest of [`super`] is built.
+
+use super::{JsonError, Kind, Limits, Value, scan};
+
+/// Walks a JSON text in one pass: enter what is of interest, take or skip the rest.
+///
+/// Whatever is passed over is checked in full, so that after [`Cursor::finish`] the whole text is known
+/// to be good, however little of it was looked at. The walk is a loop over a stack of bits: a text
+/// that nests 10,000 deep costs no more machine stack than a flat one.
+///
+/// A member's value or an element that is neither taken nor entered is skipped by the next call of
+/// [`next_key`](Self::next_key), [`next_element`](Self::next_element) or [`leave`](Self::leave). Each of these speaks of the innermost
+/// object or array that is open; on one of the other sort they answer [`JsonError::UnexpectedByte`].
+/// After an error the cursor is of no more use.
+///
+/// ```
+/// use tripline_model::json::{Cursor, JsonError, Limits};
+///
+/// let event = br#"{"Records": [{"kinesis": {"data": "AA=="}, "eventName": "x"}, {"kinesis": {"data": "AQ=="}}]}"#;
+/// let mut data = Vec::new();
+/// let mut cursor = Cursor::new(event, &Limits::default())?;
+/// cursor.enter_object()?;
+/// while let Some(key) = cursor.next_key()? {
+///     if key.unescaped() != Some(b"Records") {
+///         continue;
+///     }
+///     cursor.enter_array()?;
+///     while cursor.next_element()? {
+///         cursor.enter_object()?;
+///         while let Some(key) = cursor.next_key()? {
+///             if key.unescaped() == Some(b"kinesis") {
+///                 cursor.enter_object()?;
+///                 while let Some(key) = cursor.next_key()? {
+///                     if key.unescaped() == Some(b"data") {
+///                         data.extend(cursor.value()?.unescaped());
+///                     }
+///                 }
+///             }
+///         }
+///     }
+/// }
+/// cursor.finish()?;
+/// assert_eq!(data, [b"AA==", b"AQ=="]);
+/// # Ok::<(), JsonError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cursor<'a> {
+    text: &'a [u8],
+    at: usize,
+    limit: usize,
+    open: Open,
+    state: State,
+}
+
+/// What is due at the cursor's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A value: at the start of the text, after a key, or as an array's element.
+    Value,
+    /// The first member or element of what was just entered, or its end.
+    First,
+    /// A comma or the end of what is open; the end of the text where nothing is.
+    Next,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Container {
+    Object,
+    Array,
+}
+
+impl Container {
+    const fn end(self) -> u8 {
+        match self {
+            Self::Object => b'}',
+            Self::Array => b']',
+        }
+    }
+}
+
+/// What is open, outermost first: a stack with a bit for each level (set: an object). The innermost
+/// levels are in `word`, full words of outer ones in `outer`.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    depth: usize,
+    word: u64,
+    outer: Vec<u64>,
+}
+
+impl Open {
+    fn push(&mut self, container: Container) {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.outer.push(self.word);
+        }
+        self.word = (self.word << 1) | u64::from(container == Container::Object);
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.word >>= 1;
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.word = self.outer.pop().unwrap_or_default();
+        }
+    }
+
+    const fn innermost(&self) -> Option<Container> {
+        match (self.depth, self.word & 1) {
+            (0, _) => None,
+            (_, 0) => Some(Container::Array),
+            (_, _) => Some(Container::Object),
+        }
+    }
+}
+
+impl<'a> Cursor<'a> {
+    /// A cursor at the start of `text`.
+    ///
+    /// # Errors
+    /// [`JsonError::NotUtf8`].
+    pub fn new(text: &'a [u8], limits: &Limits) -> Result<Self, JsonError> {
+        match std::str::from_utf8(text) {
+            Ok(_) => {
+                Ok(Self { text, at: 0, limit: limits.depth, open: Open::default(), state: State::Value })
+            }
+            Err(error) => Err(JsonError::NotUtf8 { offset: error.valid_up_to() }),
+        }
+    }
+
+    /// How far the cursor is, in bytes from the start of the text.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// The kind of the value that is due, judged by its first byte alone: the value is not checked, and
+    /// a string is not yet known to be `escaped`, which is given as `false`.
+    ///
+    /// # Errors
+    /// [`JsonError`] if no value is due or none can start here.
+    pub fn peek(&mut self) -> Result<Kind, JsonError> {
+        match self.value_start()? {
+            b'n' => Ok(Kind::Null),
+            b't' => Ok(Kind::True),
+            b'f' => Ok(Kind::False),
+            b'"' => Ok(Kind::String { escaped: false }),
+            b'{' => Ok(Kind::Object),
+            b'[' => Ok(Kind::Array),
+            b'-' | b'0'..=b'9' => Ok(Kind::Number),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// Enters the object that is due.
+    ///
+    /// # Errors
+    /// [`JsonError`] if it is something else (see [`peek`](Self::peek)) or nested too deep.
+    pub fn enter_object(&mut self) -> Result<(), JsonError> {
+        match self.value_start()? {
+            b'{' => self.enter(Container::Object),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// Enters the array that is due.
+    ///
+    /// # Errors
+    /// As for [`enter_object`](Self::enter_object).
+    pub fn enter_array(&mut self) -> Result<(), JsonError> {
+        match self.value_start()? {
+            b'[' => self.enter(Container::Array),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// The next key of the innermost open object, a string; its value is then due. `None` at the
+    /// object's end, which is thereby left.
+    ///
+    /// # Errors
+    /// [`JsonError`] if the text is bad up to and with the colon.
+    pub fn next_key(&mut self) -> Result<Option<Value<'a>>, JsonError> {
+        if !self.next(Container::Object)? {
+            return Ok(None);
+        }
+        self.key().map(Some)
+    }
+
+    /// Whether the innermost open array has another element, which is then due. `false` at the array's
+    /// end, which is thereby left.
+    ///
+    /// # Errors
+    /// [`JsonError`] if the text is bad up to there.
+    pub fn next_element(&mut self) -> Result<bool, JsonError> {
+        let more = self.next(Container::Array)?;
+        if more {
+            self.state = State::Value;
+        }
+        Ok(more)
+    }
+
+    /// Takes the value that is due, checked in full.
+    ///
+    /// # Errors
+    /// [`JsonError`] if none is due or it is bad.
+    pub fn value(&mut self) -> Result<Value<'a>, JsonError> {
+        let first = self.value_start()?;
+        let start = self.at;
+        let kind = match first {
+            b'"' => {
+                let (end, escaped) = scan::string(self.text, start)?;
+                self.at = end;
+                Kind::String { escaped }
+            }
+            b'-' | b'0'..=b'9' => {
+                self.at = scan::number(self.text, start)?;
+                Kind::Number
+            }
+            b'n' => self.literal(b"null", Kind::Null)?,
+            b't' => self.literal(b"true", Kind::True)?,
+            b'f' => self.literal(b"false", Kind::False)?,
+            b'{' => {
+                let depth = self.open.depth;
+                self.enter(Container::Object)?;
+                self.leave_to(depth)?;
+                Kind::Object
+            }
+            b'[' => {
+                let depth = self.open.depth;
+                self.enter(Container::Array)?;
+                self.leave_to(depth)?;
+                Kind::Array
+            }
+            _ => return Err(self.unexpected()),
+        };
+        self.state = State::Next;
+        Ok(Value { kind, raw: self.text.get(start..self.at).unwrap_or_default() })
+    }
+
+    /// Passes over the value that is due, checking it in full.
+    ///
+    /// # Errors
+    /// As for [`value`](Self::value).
+    pub fn skip_value(&mut self) -> Result<(), JsonError> {
+        self.value().map(|_| ())
+    }
+
+    /// Passes over the rest of the innermost open object or array and leaves it. With nothing open it
+    /// does nothing.
+    ///
+    /// # Errors
+    /// [`JsonError`] if the rest is bad.
+    pub fn leave(&mut self) -> Result<(), JsonError> {
+        self.leave_to(self.open.depth.saturating_sub(1))
+    }
+
+    /// Passes over all that is left, so that the whole text has been checked.
+    ///
+    /// # Errors
+    /// [`JsonError`] if the rest is bad or something follows it.
+    pub fn finish(mut self) -> Result<(), JsonError> {
+        self.leave_to(0)?;
+        if self.state == State::Value {
+            self.skip_value()?;
+        }
+        self.skip_space();
+        if self.at < self.text.len() {
+            return Err(JsonError::TrailingData { offset: self.at });
+        }
+        Ok(())
+    }
+
+    /// Passes over the rest of all that is open beyond `depth`. A loop, never a recursion: values that
+    /// can nest are entered here rather than taken.
+    fn leave_to(&mut self, depth: usize) -> Result<(), JsonError> {
+        while self.open.depth > depth {
+            if self.state == State::Value {
+                match self.value_start()? {
+                    b'{' => self.enter(Container::Object)?,
+                    b'[' => self.enter(Container::Array)?,
+                    _ => self.skip_value()?,
+                }
+            } else if self.open.innermost() == Some(Container::Object) {
+                self.next_key()?;
+            } else {
+                self.next_element()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes to the next member or element of the innermost open `container`, or leaves it at its end.
+    #[inline]
+    fn next(&mut self, container: Container) -> Result<bool, JsonError> {
+        if self.open.innermost() != Some(container) {
+            return Err(self.unexpected());
+        }
+        if self.state == State::Value {
+            self.skip_value()?;
+        }
+        let first = self.state == State::First;
+        self.skip_space();
+        match self.text.get(self.at) {
+            Some(&byte) if byte == container.end() => {
+                self.at += 1;
+                self.open.pop();
+                self.state = State::Next;
+                Ok(false)
+            }
+            Some(_) if first => Ok(true),
+            Some(b',') => {
+                self.at += 1;
+                self.skip_space();
+                Ok(true)
+            }
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    fn key(&mut self) -> Result<Value<'a>, JsonError> {
+        let start = self.at;
+        if self.text.get(start) != Some(&b'"') {
+            return Err(self.unexpected());
+        }
+        let (end, escaped) = scan::string(self.text, start)?;
+        self.at = end;
+        self.skip_space();
+        if self.text.get(self.at) != Some(&b':') {
+            return Err(self.unexpected());
+        }
+        self.at += 1;
+        self.state = State::Value;
+        Ok(Value { kind: Kind::String { escaped }, raw: self.text.get(start..end).unwrap_or_default() })
+    }
+
+    fn enter(&mut self, container: Container) -> Result<(), JsonError> {
+        if self.open.depth >= self.limit {
+            return Err(JsonError::TooDeep { offset: self.at });
+        }
+        self.open.push(container);
+        self.at += 1;
+        self.state = State::First;
+        Ok(())
+    }
+
+    /// Goes to the value that is due and returns its first byte.
+    #[inline]
+    fn value_start(&mut self) -> Result<u8, JsonError> {
+        if self.state != State::Value {
+            return Err(self.unexpected());
+        }
+        self.skip_space();
+        self.text.get(self.at).copied().ok_or_else(|| self.unexpected())
+    }
+
+    fn literal(&mut self, word: &[u8], kind: Kind) -> Result<Kind, JsonError> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if rest.starts_with(word) {
+            self.at += word.len();
+            return Ok(kind);
+        }
+        self.at += rest.iter().zip(word).take_while(|(byte, wanted)| byte == wanted).count();
+        Err(self.unexpected())
+    }
+
+    #[inline]
+    fn skip_space(&mut self) {
+        while matches!(self.text.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    #[cold]
+    const fn unexpected(&self) -> JsonError {
+        if self.at < self.text.len() {
+            JsonError::UnexpectedByte { offset: self.at }
+        } else {
+            JsonError::UnexpectedEnd { offset: self.text.len() }
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What differs per deployment: read from environment variables, once, checked as a whole.
+//!
+//! [`VARIABLES`] is the one list of names; the README's table is compared with it by a test.
+
+mod logs;
+mod parse;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use logs::start_logs;
+use parse::{parse_bytes, parse_duration, parse_flag};
+use tripline_lake::publish::{FileFormat, PublishOptions};
+use tripline_lake::store::StoreOptions;
+
+/// An environment variable that Tripline reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// Value when it is not set, as documentation says it.
+    pub default: &'static str,
+    /// What it does.
+    pub about: &'static str,
+}
+
+const fn variable(name: &'static str, default: &'static str, about: &'static str) -> Variable {
+    Variable { name, default, about }
+}
+
+/// Every variable of Tripline's own.
+pub const VARIABLES: &[Variable] = &[
+    variable("TRIPLINE_PIPELINE", "`pipeline` in the function's package", "folder of the pipeline file"),
+    variable(
+        "TRIPLINE_LAKE",
+        "none: required",
+        "where the lake is: `s3://bucket/prefix`, `file:///folder` or a folder",
+    ),
+    variable("TRIPLINE_FILE_FORMAT", "the pipeline's", "`parquet` or `json` (gzip JSON lines)"),
+    variable(
+        "TRIPLINE_SOURCE_EPOCH",
+        "empty",
+        "change it when a stream or topic is made anew under its old name",
+    ),
+    variable(
+        "TRIPLINE_PARTIAL_RESPONSES",
+        "`false`",
+        "`true` where the event source mapping has ReportBatchItemFailures; otherwise a partial failure fails the batch",
+    ),
+    variable(
+        "TRIPLINE_JOURNAL_RETENTION",
+        "`7d`",
+        "how long published journal entries are kept; at least `1h`",
+    ),
+    variable(
+        "TRIPLINE_PUBLISH_BYTES",
+        "`128MiB`",
+        "unpacked rows that one commit of publish holds in memory",
+    ),
+    variable("TRIPLINE_PUBLISH_FILES", "`1000`", "files that one commit of publish writes at most"),
+    variable("TRIPLINE_S3_ENDPOINT", "AWS's", "URL of an S3-compatible server"),
+    variable(
+        "TRIPLINE_S3_PATH_STYLE",
+        "`true` with an endpoint",
+        "`true`: the bucket goes into the path, not the host name",
+    ),
+    variable("TRIPLINE_LOG", "`info`", "log filter, as in `info,tripline_lake=debug`"),
+];
+
+/// Names that users of the reference Flink application know, taken where the own name is not set.
+pub const ALIASES: &[(&str, &str)] = &[
+    ("OutputBucket", "TRIPLINE_LAKE"),
+    ("OutputPrefix", "TRIPLINE_LAKE"),
+    ("ParquetConversion", "TRIPLINE_FILE_FORMAT"),
+];
+
+/// The settings of a deployment.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Folder of the pipeline file.
+    pub pipeline: PathBuf,
+    /// URL of the lake.
+    pub lake: String,
+    /// How to reach the store.
+    pub store: StoreOptions,
+    /// File format, where it overrides the pipeline's.
+    pub format: Option<FileFormat>,
+    /// Epoch of all sources.
+    pub source_epoch: String,
+    /// The event source mapping honours partial responses.
+    pub partial_responses: bool,
+    /// Retention of published entries.
+    pub retention: Duration,
+    /// Bound of a commit, bytes of unpacked rows.
+    pub publish_bytes: u64,
+    /// Bound of a commit, files.
+    pub publish_files: usize,
+}
+
+/// Everything that is wrong with the environment, at once.
+#[derive(Debug, thiserror::Error)]
+pub struct SettingsError {
+    faults: Vec<String>,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the environment is not right: {}", self.faults.join("; "))
+    }
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every fault.
+    pub fn from_environment() -> Result<Self, SettingsError> {
+        Self::from_variables(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
+    }
+
+    /// Reads variables given as pairs.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every fault.
+    pub fn from_variables(
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let mut reader = Reader { variables: variables.into_iter().collect(), faults: Vec::new() };
+        reader.refuse_unknown();
+        let settings = Self {
+            pipeline: reader.pipeline(),
+            lake: reader.lake(),
+            store: reader.store(),
+            format: reader.format(),
+            source_epoch: reader.get("TRIPLINE_SOURCE_EPOCH").unwrap_or_default(),
+            partial_responses: reader.value("TRIPLINE_PARTIAL_RESPONSES", false, parse_flag),
+            retention: reader.value(
+                "TRIPLINE_JOURNAL_RETENTION",
+                PublishOptions::default().retention,
+                parse_duration,
+            ),
+            publish_bytes: reader.value(
+                "TRIPLINE_PUBLISH_BYTES",
+                PublishOptions::default().max_raw_bytes,
+                parse_bytes,
+            ),
+            publish_files: reader.value(
+                "TRIPLINE_PUBLISH_FILES",
+                PublishOptions::default().max_files,
+                |text| text.parse().ok().filter(|&files| files > 0).ok_or("a positive whole number"),
+            ),
+        };
+        if let Err(fault) = settings.publish_options(FileFormat::Parquet).check() {
+            reader.faults.push(fault);
+        }
+        if reader.faults.is_empty() { Ok(settings) } else { Err(SettingsError { faults: reader.faults }) }
+    }
+
+    /// Options of the publisher, with the pipeline's own file format where the environment has none.
+    #[must_use]
+    pub fn publish_options(&self, of_pipeline: FileFormat) -> PublishOptions {
+        PublishOptions {
+            format: self.format.unwrap_or(of_pipeline),
+            max_raw_bytes: self.publish_bytes,
+            max_files: self.publish_files,
+            retention: self.retention,
+            ..PublishOptions::default()
+        }
+    }
+}
+
+struct Reader {
+    variables: BTreeMap<String, String>,
+    faults: Vec<String>,
+}
+
+impl Reader {
+    fn get(&self, name: &str) -> Option<String> {
+        self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn value<T>(&mut self, name: &str, default: T, parse: impl Fn(&str) -> Result<T, &'static str>) -> T {
+        let Some(text) = self.get(name) else { return default };
+        parse(&text).unwrap_or_else(|wanted| {
+            self.faults.push(format!("{name} is {text:?} where {wanted} is wanted"));
+            default
+        })
+    }
+
+    /// A misspelt name would be a setting silently not made.
+    fn refuse_unknown(&mut self) {
+        for name in self.variables.keys().filter(|name| name.starts_with("TRIPLINE_")) {
+            if !VARIABLES.iter().any(|known| known.name == name) {
+                self.faults.push(format!("{name} is no variable of Tripline's"));
+            }
+        }
+    }
+
+    fn pipeline(&mut self) -> PathBuf {
+        if let Some(path) = self.get("TRIPLINE_PIPELINE") {
+            return path.into();
+        }
+        if let Some(package) = self.get("LAMBDA_TASK_ROOT") {
+            return PathBuf::from(package).join("pipeline");
+        }
+        self.faults.push("TRIPLINE_PIPELINE is not set: name the folder that holds pipeline.toml".to_owned());
+        PathBuf::new()
+    }
+
+    fn lake(&mut self) -> String {
+        if let Some(url) = self.get("TRIPLINE_LAKE") {
+            return url;
+        }
+        let Some(bucket) = self.get("OutputBucket") else {
+            self.faults.push(
+                "TRIPLINE_LAKE is not set: say where the lake is, as in s3://bucket/prefix or file:///folder"
+                    .to_owned(),
+            );
+            return String::new();
+        };
+        let bucket = if bucket.contains("://") { bucket } else { format!("s3://{bucket}") };
+        let prefix = self.get("OutputPrefix").unwrap_or_default();
+        format!("{}/{}", bucket.trim_end_matches('/'), prefix.trim_matches('/'))
+    }
+
+    fn store(&mut self) -> StoreOptions {
+        StoreOptions::from_lookup(|name| self.variables.get(name).cloned()).unwrap_or_else(|error| {
+            self.faults.push(error.to_string());
+            StoreOptions::default()
+        })
+    }
+
+    fn format(&mut self) -> Option<FileFormat> {
+        if self.get("TRIPLINE_FILE_FORMAT").is_some() {
+            return self.value("TRIPLINE_FILE_FORMAT", None, |text| match text {
+                "parquet" => Ok(Some(FileFormat::Parquet)),
+                "json" => Ok(Some(FileFormat::JsonLines)),
+                _ => Err("`parquet` or `json`"),
+            });
+        }
+        self.value("ParquetConversion", None, |text| {
+            parse_flag(text)
+                .map(|parquet| Some(if parquet { FileFormat::Parquet } else { FileFormat::JsonLines }))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::from_variables(
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let error = read(&[
+            ("TRIPLINE_JOURNAL_RETENTION", "5m"),
+            ("TRIPLINE_PARTIAL_RESPONSES", "perhaps"),
+            ("TRIPLINE_LAEK", "s3://trips"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for part in ["TRIPLINE_PIPELINE", "TRIPLINE_LAKE", "TRIPLINE_LAEK", "perhaps", "retention of 300 s"] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn names_of_the_reference_application_are_understood() {
+        let settings = read(&[
+            ("LAMBDA_TASK_ROOT", "/var/task"),
+            ("OutputBucket", "s3://trips/streaming-etl-output/"),
+            ("OutputPrefix", "v2/"),
+            ("ParquetConversion", "false"),
+        ])
+        .unwrap();
+        assert_eq!(settings.lake, "s3://trips/streaming-etl-output/v2");
+        assert_eq!(settings.format, Some(FileFormat::JsonLines));
+        assert_eq!(settings.pipeline, PathBuf::from("/var/task/pipeline"));
+    }
+
+    #[test]
+    fn the_own_name_wins_over_the_reference_application_s() {
+        let variables = [
+            ("TRIPLINE_PIPELINE", "p"),
+            ("TRIPLINE_LAKE", "/lake"),
+            ("OutputBucket", "other"),
+            ("TRIPLINE_FILE_FORMAT", "parquet"),
+            ("ParquetConversion", "false"),
+        ];
+        let settings = read(&variables).unwrap();
+        assert_eq!((settings.lake.as_str(), settings.format), ("/lake", Some(FileFormat::Parquet)));
+    }
+}

@@ -1,0 +1,280 @@
+//! The event of a Kinesis event source mapping (AWS Lambda: "Using Lambda to process records from
+//! Amazon Kinesis Data Streams").
+//!
+//! ```json
+//! {"Records": [{
+//!   "kinesis": {"kinesisSchemaVersion": "1.0", "partitionKey": "1", "sequenceNumber": "4959…",
+//!     "data": "<base64>", "approximateArrivalTimestamp": 1545084650.987},
+//!   "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventID": "shardId-000000000006:4959…",
+//!   "eventName": "aws:kinesis:record", "invokeIdentityArn": "arn:aws:iam::…:role/…",
+//!   "awsRegion": "us-east-2", "eventSourceARN": "arn:aws:kinesis:us-east-2:…:stream/…"}]}
+//! ```
+//!
+//! Members may come in any order, and unknown ones (those of tumbling windows too) are passed over. Of
+//! a member that stands there twice the last counts. Only what places a record (`sequenceNumber`,
+//! the shard in `eventID`, `eventSourceARN`) can fail the event; everything else has an answer.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::mem;
+use std::str;
+
+use base64_simd::AsOut as _;
+use tripline_model::json::{Cursor, Kind, Value};
+use tripline_model::source::{Payload, Position, SourcePartition, SourceRecord};
+
+use crate::arrival::seconds_to_ms;
+use crate::event::{EnvelopeError, Event, RecordProblem, kind_name, name, shorten};
+
+/// The records of an event, by source partition.
+///
+/// A mapping sends the records of one shard at a time; events made by hand may mix shards.
+#[derive(Clone, Debug, Default)]
+pub struct KinesisEvent<'a> {
+    /// In the order in which the partitions first appear.
+    pub partitions: Vec<PartitionRecords<'a>>,
+}
+
+/// The records of one source partition.
+#[derive(Clone, Debug)]
+pub struct PartitionRecords<'a> {
+    /// Stream ARN, the operator's source epoch, and shard id.
+    pub partition: SourcePartition,
+    /// In the order in which they stand in the event.
+    pub records: Vec<SourceRecord<'a>>,
+}
+
+impl<'a> KinesisEvent<'a> {
+    /// Reads an event that must be of Kinesis; otherwise as [`Event::parse`].
+    ///
+    /// # Errors
+    /// [`EnvelopeError`], as for [`Event::parse`].
+    pub fn parse(body: &'a [u8], arena: &'a mut Vec<u8>, epoch: &str) -> Result<Self, EnvelopeError> {
+        match Event::parse(body, arena, epoch)? {
+            Event::Kinesis(event) => Ok(event),
+        }
+    }
+
+    /// How many records there are in all partitions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.partitions.iter().map(|partition| partition.records.len()).sum()
+    }
+
+    /// Whether there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+}
+
+/// Reads the elements of `Records` from a cursor.
+pub(crate) struct RecordReader<'a, 'e> {
+    arena: Arena<'a>,
+    epoch: &'e str,
+    partitions: Vec<PartitionRecords<'a>>,
+    /// Where each partition is, for events that mix them; the last one needs no look-up.
+    index: HashMap<SourcePartition, usize>,
+    current: usize,
+}
+
+/// The members of a record that are used, as they stand.
+#[derive(Default)]
+struct Members<'a> {
+    kinesis: bool,
+    sequence: Option<Value<'a>>,
+    partition_key: Option<Value<'a>>,
+    data: Option<Value<'a>>,
+    arrival: Option<Value<'a>>,
+    event_source: Option<Value<'a>>,
+    event_id: Option<Value<'a>>,
+    stream: Option<Value<'a>>,
+}
+
+impl<'a, 'e> RecordReader<'a, 'e> {
+    pub(crate) fn new(body: &[u8], arena: &'a mut Vec<u8>, epoch: &'e str) -> Self {
+        // Base64 and escapes only shrink, so that the body's size is enough; fresh zeroed memory is
+        // not touched until it is written.
+        if arena.len() < body.len() {
+            *arena = Vec::new();
+            *arena = vec![0; body.len()];
+        }
+        let arena = Arena { free: arena };
+        Self { arena, epoch, partitions: Vec::new(), index: HashMap::new(), current: 0 }
+    }
+
+    /// Reads the array that is due.
+    pub(crate) fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), EnvelopeError> {
+        self.partitions.clear();
+        self.index.clear();
+        cursor.enter_array()?;
+        let mut index = 0;
+        while cursor.next_element()? {
+            let kind = cursor.peek()?;
+            if kind != Kind::Object {
+                let problem = RecordProblem::NotAnObject { seen: kind_name(kind) };
+                return Err(EnvelopeError::Record { index, sequence: None, problem });
+            }
+            let members = Members::read(cursor)?;
+            if let Err(problem) = self.add(&members) {
+                let sequence = members.sequence.and_then(|value| value.text()).map(|text| shorten(&text));
+                return Err(EnvelopeError::Record { index, sequence, problem });
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> KinesisEvent<'a> {
+        KinesisEvent { partitions: self.partitions }
+    }
+
+    fn add(&mut self, members: &Members<'a>) -> Result<(), RecordProblem> {
+        if let Some(source) = text(members.event_source)
+            && source != "aws:kinesis"
+        {
+            return Err(RecordProblem::OtherSource { event_source: shorten(&source) });
+        }
+        if !members.kinesis {
+            return Err(RecordProblem::NoKinesis);
+        }
+        let sequence = text(members.sequence).ok_or(RecordProblem::NoSequence)?;
+        let position = Position::from_digits(sequence.as_bytes())
+            .map_err(|error| RecordProblem::BadSequence { error })?;
+        let event_id = text(members.event_id).unwrap_or_default();
+        let shard = match event_id.split_once(':') {
+            Some((shard, _)) if !shard.is_empty() => shard,
+            _ => return Err(RecordProblem::NoShard { seen: shorten(&event_id) }),
+        };
+        let stream =
+            text(members.stream).filter(|stream| !stream.is_empty()).ok_or(RecordProblem::NoSource)?;
+        let record = SourceRecord {
+            position,
+            sub_position: 0,
+            arrival_ms: members.arrival.and_then(arrival_ms),
+            partition_key: self.arena.text(members.partition_key),
+            payload: self.arena.payload(members.data),
+        };
+        if let Some(group) = self.group(&stream, shard) {
+            group.records.push(record);
+        }
+        Ok(())
+    }
+
+    /// The group of a source partition; made where it is new.
+    fn group(&mut self, stream: &str, shard: &str) -> Option<&mut PartitionRecords<'a>> {
+        let is_current = self
+            .partitions
+            .get(self.current)
+            .is_some_and(|group| group.partition.partition == shard && group.partition.source == stream);
+        if !is_current {
+            let epoch = self.epoch.to_owned();
+            let partition = SourcePartition { source: stream.to_owned(), epoch, partition: shard.to_owned() };
+            let next = self.partitions.len();
+            self.current = *self.index.entry(partition.clone()).or_insert(next);
+            if self.current == next {
+                self.partitions.push(PartitionRecords { partition, records: Vec::new() });
+            }
+        }
+        self.partitions.get_mut(self.current)
+    }
+}
+
+impl<'a> Members<'a> {
+    /// Reads the record that is due.
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, EnvelopeError> {
+        let mut members = Self::default();
+        cursor.enter_object()?;
+        while let Some(key) = cursor.next_key()? {
+            match name(&key).as_ref() {
+                b"kinesis" => members.read_kinesis(cursor)?,
+                b"eventSource" => members.event_source = Some(cursor.value()?),
+                b"eventID" => members.event_id = Some(cursor.value()?),
+                b"eventSourceARN" => members.stream = Some(cursor.value()?),
+                _ => {}
+            }
+        }
+        Ok(members)
+    }
+
+    fn read_kinesis(&mut self, cursor: &mut Cursor<'a>) -> Result<(), EnvelopeError> {
+        self.kinesis = cursor.peek()? == Kind::Object;
+        (self.sequence, self.partition_key, self.data, self.arrival) = (None, None, None, None);
+        if !self.kinesis {
+            return Ok(());
+        }
+        cursor.enter_object()?;
+        while let Some(key) = cursor.next_key()? {
+            match name(&key).as_ref() {
+                b"sequenceNumber" => self.sequence = Some(cursor.value()?),
+                b"partitionKey" => self.partition_key = Some(cursor.value()?),
+                b"data" => self.data = Some(cursor.value()?),
+                b"approximateArrivalTimestamp" => self.arrival = Some(cursor.value()?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Memory for what cannot be borrowed from the body as it stands.
+struct Arena<'a> {
+    free: &'a mut [u8],
+}
+
+impl<'a> Arena<'a> {
+    /// Cuts a piece off; `None` only if the arena were too small, which its size rules out.
+    fn take(&mut self, length: usize) -> Option<&'a mut [u8]> {
+        let (piece, free) = mem::take(&mut self.free).split_at_mut_checked(length)?;
+        self.free = free;
+        Some(piece)
+    }
+
+    /// A record's data. What is not base64, or not even a string, is kept as it stands.
+    fn payload(&mut self, data: Option<Value<'a>>) -> Payload<'a> {
+        let Some(data) = data else { return Payload::Undecodable(b"") };
+        let decoded = match data.unescaped() {
+            Some(base64) => self.decode(base64),
+            None => data.text().and_then(|base64| self.decode(base64.as_bytes())),
+        };
+        match (decoded, data.raw) {
+            (Some(bytes), _) => Payload::Bytes(bytes),
+            (None, [b'"', contents @ .., b'"']) => Payload::Undecodable(contents),
+            (None, raw) => Payload::Undecodable(raw),
+        }
+    }
+
+    fn decode(&mut self, base64: &[u8]) -> Option<&'a [u8]> {
+        let length = base64_simd::STANDARD.decoded_length(base64).ok()?;
+        let piece = self.take(length)?;
+        base64_simd::STANDARD.decode(base64, piece.as_out()).ok().map(|bytes| &*bytes)
+    }
+
+    /// A string without its escapes; empty where there is none.
+    fn text(&mut self, value: Option<Value<'a>>) -> &'a str {
+        match text(value) {
+            None => "",
+            Some(Cow::Borrowed(plain)) => plain,
+            Some(Cow::Owned(unescaped)) => self
+                .take(unescaped.len())
+                .and_then(|piece| {
+                    piece.copy_from_slice(unescaped.as_bytes());
+                    str::from_utf8(piece).ok()
+                })
+                .unwrap_or_default(),
+        }
+    }
+}
+
+fn text(value: Option<Value<'_>>) -> Option<Cow<'_, str>> {
+    value.and_then(|value| value.text())
+}
+
+/// Seconds as a number, or as a string; `None` for anything else.
+fn arrival_ms(value: Value<'_>) -> Option<i64> {
+    match value.kind {
+        Kind::Number => seconds_to_ms(value.raw),
+        Kind::String { .. } => value.text().and_then(|text| seconds_to_ms(text.as_bytes())),
+        _ => None,
+    }
+}

@@ -1,0 +1,19 @@
+//! The streaming side of the function: the events that Lambda's event source mappings send, and what
+//! is answered to them.
+//!
+//! * [`event`]: an event, told by its own source;
+//! * [`kinesis`]: the Kinesis envelope, read in one walk over the body, into borrowed records;
+//! * [`response`]: partial batch responses;
+//! * [`mapping`]: Lambda's side of a Kinesis mapping as pure functions, for running and testing the
+//!   handler without Lambda.
+
+mod arrival;
+pub mod event;
+pub mod kinesis;
+pub mod mapping;
+mod reply;
+pub mod response;
+
+pub use event::{EnvelopeError, Event, RecordProblem};
+pub use kinesis::{KinesisEvent, PartitionRecords};
+pub use response::BatchResponse;

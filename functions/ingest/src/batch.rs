@@ -1,0 +1,223 @@
+//! One invocation: the event's records, lane by lane, into the journal.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tripline_lake::clock::Clock;
+use tripline_lake::journal::{Appended, Journal, JournalError};
+use tripline_lake::{Lake, Role};
+use tripline_model::batch::Counts;
+use tripline_model::pipeline::Pipeline;
+use tripline_model::source::{Position, SourcePartition};
+use tripline_stream::event::{EnvelopeError, Event};
+use tripline_stream::kinesis::PartitionRecords;
+use tripline_stream::response::BatchResponse;
+
+/// Share of the remaining time that is kept for answering: one tenth, at most a second. A request
+/// that is under way when it begins is given up, and the batch comes again.
+const ANSWER_MARGIN: (i64, i64) = (10, 1_000);
+
+/// What differs per deployment.
+#[derive(Clone, Debug, Default)]
+pub struct IngestOptions {
+    /// Epoch of all sources, see [`SourcePartition::epoch`].
+    pub source_epoch: String,
+    /// The event source mapping has `ReportBatchItemFailures`. Without it a response that lists
+    /// failures would be taken as success, so a partial failure must fail the invocation.
+    pub partial_responses: bool,
+}
+
+/// The ingest function, started. Safe to use from concurrent invocations.
+#[derive(Debug)]
+pub struct Ingest {
+    pipeline: Arc<Pipeline>,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
+    options: IngestOptions,
+    /// Buffers for decoded payloads, one per concurrent invocation, kept between invocations.
+    arenas: Mutex<Vec<Vec<u8>>>,
+}
+
+/// What a batch came to, over all its source partitions.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Records delivered.
+    pub delivered: u64,
+    /// Records that were in already and were dropped.
+    pub duplicates: u64,
+    /// What became of the records that were committed.
+    pub counts: Counts,
+    /// Dead letters by reason.
+    pub dead_letter_reasons: BTreeMap<&'static str, u64>,
+    /// Journal entries committed.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// PUTs sent.
+    pub puts: u64,
+    /// Source partitions in the batch.
+    pub partitions: u64,
+}
+
+/// What the invocation answers, and what it did.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// For the event source mapping.
+    pub response: BatchResponse,
+    /// For logs, metrics and tests.
+    pub batch: Batch,
+}
+
+/// The invocation fails: the mapping delivers the whole batch again. What was committed stays and
+/// is dropped as duplicate then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// The event cannot be read.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// Nothing of a source partition is known to be in.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A record is refused by the pipeline's policy, and the mapping takes no partial responses.
+    #[error(
+        "{partition}: record {record} is refused ({reason}) and fails the batch; records before it are in. Set the \
+         mapping's ReportBatchItemFailures and TRIPLINE_PARTIAL_RESPONSES=true to retry from that record only"
+    )]
+    Refused {
+        /// Where the record comes from.
+        partition: SourcePartition,
+        /// Its position.
+        record: Position,
+        /// Why it is refused.
+        reason: String,
+    },
+}
+
+impl Ingest {
+    /// An ingest function over a lake.
+    #[must_use]
+    pub fn new(pipeline: Arc<Pipeline>, lake: &Lake, options: IngestOptions) -> Self {
+        let clock = Arc::clone(&lake.environment().clock);
+        Self { pipeline, journal: lake.journal(Role::Lake), clock, options, arenas: Mutex::default() }
+    }
+
+    /// Handles the event in `body`, to be answered before `deadline_ms` (milliseconds since 1970
+    /// UTC).
+    ///
+    /// # Errors
+    /// [`IngestError`]: the batch must be delivered again.
+    pub async fn handle(&self, body: &[u8], deadline_ms: i64) -> Result<Answer, IngestError> {
+        let began_ms = self.clock.now_ms();
+        let left = deadline_ms.saturating_sub(began_ms).max(0);
+        let deadline_ms = deadline_ms.saturating_sub((left / ANSWER_MARGIN.0).min(ANSWER_MARGIN.1));
+        let mut arena = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let result = self.append_all(body, &mut arena, deadline_ms).await;
+        self.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(arena);
+        match &result {
+            Ok(answer) => log(answer, self.clock.now_ms() - began_ms),
+            Err(error) => tracing::error!(%error, "batch failed"),
+        }
+        result
+    }
+
+    async fn append_all(
+        &self,
+        body: &[u8],
+        arena: &mut Vec<u8>,
+        deadline_ms: i64,
+    ) -> Result<Answer, IngestError> {
+        let Event::Kinesis(event) = Event::parse(body, arena, &self.options.source_epoch)? else {
+            // Other kinds of events are refused by the parser until they are handled here.
+            return Ok(Answer { response: BatchResponse::success(), batch: Batch::default() });
+        };
+        let mut batch = Batch { partitions: event.partitions.len() as u64, ..Batch::default() };
+        let mut response = BatchResponse::success();
+        let mut first_error = None;
+        for PartitionRecords { partition, records } in &event.partitions {
+            batch.delivered += records.len() as u64;
+            let appended = self.journal.append(&self.pipeline, partition, records, deadline_ms).await;
+            let retry_from = match appended {
+                Ok(appended) => {
+                    let refused = appended.refused.clone();
+                    batch.add(appended);
+                    match refused {
+                        Some((record, refusal)) if self.options.partial_responses => {
+                            tracing::warn!(%partition, %record, reason = %refusal, "record refused");
+                            Some(record)
+                        }
+                        Some((record, refusal)) => {
+                            let reason = refusal.to_string();
+                            first_error.get_or_insert(IngestError::Refused {
+                                partition: partition.clone(),
+                                record,
+                                reason,
+                            });
+                            None
+                        }
+                        None => None,
+                    }
+                }
+                Err(error) => {
+                    // With one source partition there is nothing to save by a partial response, and
+                    // an error is what alarms watch for.
+                    if !self.options.partial_responses || event.partitions.len() == 1 {
+                        first_error.get_or_insert(error.into());
+                        None
+                    } else {
+                        tracing::error!(%partition, %error, "source partition failed");
+                        records.first().map(|record| record.position)
+                    }
+                }
+            };
+            response
+                .failures
+                .extend(retry_from.into_iter().flat_map(|at| BatchResponse::retry_from(at).failures));
+        }
+        match first_error {
+            Some(error) => Err(error),
+            None => Ok(Answer { response, batch }),
+        }
+    }
+}
+
+impl Batch {
+    /// Adds what became of one source partition's records.
+    fn add(&mut self, appended: Appended) {
+        self.duplicates += appended.duplicates;
+        self.counts.add(&appended.counts);
+        for (reason, count) in appended.dead_letter_reasons {
+            *self.dead_letter_reasons.entry(reason).or_default() += count;
+        }
+        self.entries += u64::from(appended.entry.is_some());
+        self.bytes += appended.bytes as u64;
+        self.puts += u64::from(appended.puts);
+    }
+}
+
+/// One line a batch; no payloads.
+fn log(answer: &Answer, millis: i64) {
+    let batch = &answer.batch;
+    if batch.delivered > 0 && batch.duplicates == batch.delivered {
+        tracing::warn!(
+            records = batch.delivered,
+            "every record of the batch was in already: a redelivery, or the mapping was rewound"
+        );
+    }
+    tracing::info!(
+        records = batch.delivered,
+        rows = batch.counts.rows,
+        dead_letters = batch.counts.dead_letters,
+        duplicates = batch.duplicates,
+        watermarks = batch.counts.watermarks,
+        ignored = batch.counts.ignored,
+        unknown_fields = batch.counts.unknown_fields,
+        source_partitions = batch.partitions,
+        entries = batch.entries,
+        bytes = batch.bytes,
+        puts = batch.puts,
+        retried_from = answer.response.failures.len(),
+        millis,
+        "batch"
+    );
+}

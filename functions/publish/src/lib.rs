@@ -1,0 +1,140 @@
+//! The publish function: journal entries become files of the lake. Started by a schedule; any
+//! number may run at once, one gets anywhere.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use tripline_lake::Lake;
+use tripline_lake::identity::IdentityError;
+use tripline_lake::publish::{FileFormat, PublishError, PublishReport};
+use tripline_lake::store::{StoreError, open};
+use tripline_model::pipeline::{LakeFormat, Pipeline, PipelineError};
+use tripline_settings::Settings;
+
+/// The function cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The pipeline file is wrong.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The lake must not be used.
+    #[error(transparent)]
+    Lake(#[from] IdentityError),
+}
+
+/// A run ended, but something needs a person.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The run failed.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// Some lanes stand still; the others were published.
+    #[error("{count} lanes stand still, first {folder} at entry {entry}: {reason}", count = .0.len(),
+        folder = .0.first().map(|lane| lane.folder.as_str()).unwrap_or_default(),
+        entry = .0.first().map(|lane| lane.entry).unwrap_or_default(),
+        reason = .0.first().map(|lane| lane.reason.as_str()).unwrap_or_default())]
+    Stopped(Vec<tripline_lake::publish::StoppedLane>),
+}
+
+/// What an invocation answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Journal entries published.
+    pub entries: u64,
+    /// Files made visible.
+    pub files: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// Old journal entries deleted.
+    pub deleted: u64,
+    /// There is more to publish.
+    pub more: bool,
+    /// Another publisher was at work; this one gave way.
+    pub gave_way: bool,
+}
+
+impl Summary {
+    /// Sums a report up.
+    #[must_use]
+    pub fn of(report: &PublishReport) -> Self {
+        Self {
+            entries: report.entries,
+            files: report.files.len() as u64,
+            rows: report.files.iter().map(|file| file.rows).sum(),
+            bytes: report.files.iter().map(|file| file.bytes).sum(),
+            deleted: report.deleted,
+            more: report.more,
+            gave_way: report.gave_way,
+        }
+    }
+}
+
+/// How the pipeline wants its files, in the lake's terms.
+#[must_use]
+pub fn file_format(pipeline: &Pipeline) -> FileFormat {
+    match pipeline.format {
+        LakeFormat::Parquet => FileFormat::Parquet,
+        LakeFormat::Json => FileFormat::JsonLines,
+    }
+}
+
+/// The publish function, started.
+#[derive(Debug)]
+pub struct Publish {
+    publisher: tripline_lake::publish::Publisher,
+}
+
+impl Publish {
+    /// Loads the pipeline and opens its lake.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let pipeline = Pipeline::load(&settings.pipeline)?;
+        let store = open(&settings.lake, &settings.store).await?;
+        let lake = Lake::open(store, tripline_lake::Environment::default(), &pipeline.id).await?;
+        let options = settings.publish_options(file_format(&pipeline));
+        Ok(Self { publisher: lake.publisher(options) })
+    }
+
+    /// Publishes until nothing is left or the deadline (milliseconds since 1970 UTC) is near.
+    ///
+    /// # Errors
+    /// [`RunError`]; what was committed stands.
+    pub async fn run(&self, deadline_ms: i64) -> Result<Summary, RunError> {
+        let began = Instant::now();
+        let report = self.publisher.run(deadline_ms).await?;
+        let summary = Summary::of(&report);
+        tracing::info!(
+            entries = summary.entries,
+            files = summary.files,
+            rows = summary.rows,
+            bytes = summary.bytes,
+            commits = report.commits,
+            rebuilt = report.rebuilt,
+            deleted = summary.deleted,
+            more = summary.more,
+            gave_way = summary.gave_way,
+            stopped_lanes = report.stopped.len(),
+            millis = began.elapsed().as_millis() as u64,
+            "published"
+        );
+        for lane in &report.stopped {
+            tracing::error!(
+                lane = lane.folder,
+                entry = lane.entry,
+                reason = lane.reason,
+                "lane stands still"
+            );
+        }
+        if report.stopped.is_empty() { Ok(summary) } else { Err(RunError::Stopped(report.stopped)) }
+    }
+}

@@ -1,0 +1,88 @@
+"""Lakes made by the `tripline` tool from the shipped real trips, for other readers to open."""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TAXI = ROOT / "pipelines" / "taxi"
+SAMPLE = TAXI / "sample"
+TRIPLINE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "tripline"
+
+
+def tripline(*arguments, check=True, **environment):
+    """Runs the tool and returns its standard output."""
+    done = subprocess.run(
+        [TRIPLINE, *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done if not check else done.stdout
+
+
+def run(lake, *more, **environment):
+    """Runs the sample trips into a lake."""
+    return tripline("run", "--pipeline", TAXI, "--input", SAMPLE, "--lake", lake, *more, **environment)
+
+
+def audit(lake, **environment):
+    """Audits a lake; fails unless it is clean."""
+    return tripline("audit", "--pipeline", TAXI, "--lake", lake, **environment)
+
+
+@pytest.fixture(scope="session")
+def folder_lake(tmp_path_factory):
+    """The sample trips in a folder."""
+    lake = tmp_path_factory.mktemp("lake")
+    run(lake)
+    return lake
+
+
+class S3Server:
+    """A real S3 server; its objects are files that other readers may open."""
+
+    def __init__(self, endpoint, folder):
+        self.endpoint, self.folder = endpoint, folder
+        self.environment = {
+            "TRIPLINE_S3_ENDPOINT": endpoint,
+            "AWS_ACCESS_KEY_ID": "AKIDTEST",
+            "AWS_SECRET_ACCESS_KEY": "secrettest",
+            "AWS_REGION": "us-east-1",
+        }
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """Starts the server that `make servers` installs."""
+    folder = tmp_path_factory.mktemp("s3")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    script = ROOT / "tests" / "servers" / "s3" / "start.sh"
+    environment = {**os.environ, "S3_DATA": str(folder), "S3_PORT": str(port), "S3_BUCKETS": "trips"}
+    log = open(folder / "server.log", "w")
+    server = subprocess.Popen(["bash", script, "run"], env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(600):
+            if server.poll() is not None:
+                reason = (folder / "server.log").read_text()[-2000:]
+                if os.environ.get("CI"):
+                    pytest.fail(f"the S3 server did not start: {reason}")
+                pytest.skip(f"left out: no S3 server: {reason}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield S3Server(f"http://127.0.0.1:{port}", folder / "buckets" / "trips")
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
