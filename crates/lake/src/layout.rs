@@ -57,6 +57,21 @@ pub fn file_key(
     format!("{table}/{partition}{separator}part-{generation:010}-{run}-{index:05}.{extension}")
 }
 
+/// Whether a file name, without its folder, is one that [`file_key`] makes.
+#[must_use]
+pub fn is_published_name(name: &str) -> bool {
+    let Some((stem, _)) = name.split_once('.') else { return false };
+    let mut parts = stem.split('-');
+    let digits = |part: Option<&str>, length| {
+        part.is_some_and(|part| part.len() >= length && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    parts.next() == Some("part")
+        && digits(parts.next(), 10)
+        && digits(parts.next(), 16)
+        && digits(parts.next(), 5)
+        && parts.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +85,16 @@ mod tests {
         assert_eq!(keys, sorted);
         assert_eq!(keys.first().and_then(|key| entry_number(key)), Some(1));
         assert_eq!(keys.last().and_then(|key| entry_number(key)), Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_published_file_is_known_by_its_name() {
+        let key = file_key("trip", "hour=01", 7, "0123456789abcdef", 3, "json.gz");
+        assert_eq!(key, "trip/hour=01/part-0000000007-0123456789abcdef-00003.json.gz");
+        assert!(is_published_name("part-0000000007-0123456789abcdef-00003.json.gz"));
+        for name in ["part-00000.json.gz", "part-0-abc-1.parquet", "data.json.gz", "part"] {
+            assert!(!is_published_name(name), "{name}");
+        }
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! The lake's side of an audit: what the files hold, read from their columns.
 
-use std::collections::HashMap;
 use std::io::BufReader;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{ArrowError, Schema, SchemaRef};
+use arrow_schema::{ArrowError, Metadata, Schema, SchemaRef};
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use parquet::arrow::ProjectionMask;
@@ -16,6 +15,7 @@ use tripline_model::decode::digest;
 use super::{AuditError, PAGE};
 use crate::checkpoint::SourceRange;
 use crate::journal::entry::TableTotals;
+use crate::layout::is_published_name;
 use crate::publish::{FileFormat, file_metadata, offset_zone_schema};
 use crate::store::ObjectStore;
 
@@ -28,7 +28,8 @@ pub(super) struct AuditedFile {
     pub(super) generation: Option<u64>,
     pub(super) bytes: u64,
     pub(super) found: TableTotals,
-    pub(super) sources: Vec<SourceRange>,
+    /// Where its rows come from; `None` for JSON lines, which cannot say.
+    pub(super) sources: Option<Vec<SourceRange>>,
 }
 
 #[derive(Debug)]
@@ -70,7 +71,7 @@ pub(super) async fn audit_file(
     let read = if key.ends_with(FileFormat::Parquet.extension()) {
         read_parquet(object.body)
     } else if key.ends_with(FileFormat::JsonLines.extension()) {
-        read_json_lines(&object.body, schema)
+        read_json_lines(&object.body, name, schema)
     } else {
         return Ok(Verdict::Foreign(key));
     };
@@ -86,32 +87,39 @@ pub(super) async fn audit_file(
         .map(|folder| folder.trim_matches('/').to_owned())
         .unwrap_or_default();
     let table = table.to_owned();
-    let FileContents { generation, found, sources, .. } = contents;
-    let file = AuditedFile { key, table, partition, generation, bytes, found, sources };
+    let (generation, sources) =
+        contents.label.map_or((None, None), |label| (label.generation, Some(label.sources)));
+    let file = AuditedFile { key, table, partition, generation, bytes, found: contents.found, sources };
     Ok(if faults.is_empty() { Verdict::Sound(file) } else { Verdict::Faulty(Some(file), faults) })
 }
 
-/// What a file's label says and what its columns hold.
+/// What a file's columns hold, and what its label says of it.
 struct FileContents {
-    labelled_table: Option<String>,
-    generation: Option<u64>,
-    labelled: Option<TableTotals>,
     found: TableTotals,
+    label: Option<FileLabel>,
+}
+
+struct FileLabel {
+    table: Option<String>,
+    generation: Option<u64>,
+    totals: Option<TableTotals>,
     sources: Vec<SourceRange>,
 }
 
 impl FileContents {
     fn faults(&self, key: &str, table: &str) -> Vec<String> {
         let mut faults = Vec::new();
-        if self.labelled_table.as_deref() != Some(table) {
+        let Some(label) = &self.label else { return faults };
+        if label.table.as_deref() != Some(table) {
             faults.push(format!("{key}: its label names another table than {table}"));
         }
-        if self.labelled != Some(self.found) {
+        if label.totals != Some(self.found) {
             faults.push(format!("{key}: its columns do not hold the rows that its label counts"));
         }
-        let from_sources: u64 = self.sources.iter().map(|source| source.rows).sum();
+        let from_sources: u64 = label.sources.iter().map(|source| source.rows).sum();
         if from_sources != self.found.rows {
-            faults.push(format!("{key}: its sources account for {from_sources} of {} rows", self.found.rows));
+            let rows = self.found.rows;
+            faults.push(format!("{key}: its sources account for {from_sources} of {rows} rows"));
         }
         faults
     }
@@ -121,7 +129,7 @@ type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 fn read_parquet(body: Bytes) -> Result<Option<FileContents>, Problem> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(body)?;
-    let pairs: HashMap<String, String> = builder
+    let pairs: Metadata = builder
         .metadata()
         .file_metadata()
         .key_value_metadata()
@@ -129,46 +137,60 @@ fn read_parquet(body: Bytes) -> Result<Option<FileContents>, Problem> {
         .flatten()
         .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
         .collect();
-    if !pairs.contains_key(file_metadata::PIPELINE) {
+    if pairs.get(file_metadata::PIPELINE).is_none() {
         return Ok(None);
     }
-    let names = key_columns(&pairs);
-    let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+    let mask = ProjectionMask::columns(builder.parquet_schema(), key_columns(&pairs));
     let batches = builder.with_projection(mask).build()?;
-    read_columns(&pairs, batches).map(Some)
+    let found = digest_columns(&pairs, batches)?;
+    let number = |key: &str| pairs.get(key).and_then(|value| value.parse().ok());
+    let totals = number(file_metadata::ROWS).zip(number(file_metadata::DIGEST));
+    let label = FileLabel {
+        table: pairs.get(metadata::TABLE).cloned(),
+        generation: number(file_metadata::GENERATION),
+        totals: totals.map(|(rows, digest)| TableTotals { rows, digest }),
+        sources: pairs
+            .get(file_metadata::SOURCES)
+            .map_or(Ok(Vec::new()), |text| serde_json::from_str(text))?,
+    };
+    Ok(Some(FileContents { found, label: Some(label) }))
 }
 
-fn read_json_lines(body: &[u8], schema: Option<SchemaRef>) -> Result<Option<FileContents>, Problem> {
-    let decoder = MultiGzDecoder::new(body);
-    let comment = decoder.header().and_then(flate2::GzHeader::comment).unwrap_or_default();
-    let Ok(pairs) = serde_json::from_slice::<HashMap<String, String>>(comment) else { return Ok(None) };
-    if !pairs.contains_key(file_metadata::PIPELINE) {
+/// JSON lines have no label: the file's name tells that it was published here.
+fn read_json_lines(
+    body: &[u8],
+    name: &str,
+    schema: Option<SchemaRef>,
+) -> Result<Option<FileContents>, Problem> {
+    if !is_published_name(name) {
         return Ok(None);
     }
     let schema = schema.ok_or("the pipeline has no such table, so its JSON lines cannot be read")?;
+    let pairs = schema.metadata();
     let fields: Result<Vec<_>, ArrowError> =
-        key_columns(&pairs).iter().map(|name| schema.field_with_name(name).cloned()).collect();
+        key_columns(pairs).map(|name| schema.field_with_name(name).cloned()).collect();
     let projected = offset_zone_schema(&Schema::new(fields?));
-    let reader = arrow_json::ReaderBuilder::new(projected).build(BufReader::new(decoder))?;
-    read_columns(&pairs, reader).map(Some)
+    let reader =
+        arrow_json::ReaderBuilder::new(projected).build(BufReader::new(MultiGzDecoder::new(body)))?;
+    Ok(Some(FileContents { found: digest_columns(pairs, reader)?, label: None }))
 }
 
 /// The columns that a digest needs: time and ids.
-fn key_columns(pairs: &HashMap<String, String>) -> Vec<&str> {
+fn key_columns(pairs: &Metadata) -> impl Iterator<Item = &str> {
     let time = pairs.get(metadata::TIME_COLUMN).map(String::as_str);
     let ids = pairs.get(metadata::ID_COLUMNS).map(String::as_str).unwrap_or_default();
-    time.into_iter().chain(ids.split(',')).filter(|name| !name.is_empty()).collect()
+    time.into_iter().chain(ids.split(',')).filter(|name| !name.is_empty())
 }
 
-fn read_columns(
-    pairs: &HashMap<String, String>,
+fn digest_columns(
+    pairs: &Metadata,
     batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
-) -> Result<FileContents, Problem> {
+) -> Result<TableTotals, Problem> {
     let wanted = [metadata::TIME_COLUMN, metadata::ID_COLUMNS];
-    let of_table: HashMap<String, String> = pairs
+    let of_table: Metadata = pairs
         .iter()
         .filter(|(key, _)| wanted.contains(&key.as_str()))
-        .map(|(k, v)| (k.clone(), v.clone()))
+        .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let mut found = TableTotals::default();
     for batch in batches {
@@ -177,14 +199,5 @@ fn read_columns(
         let batch = batch.with_schema(schema)?;
         found.add(TableTotals { rows: batch.num_rows() as u64, digest: digest(&batch)? });
     }
-    let number = |key: &str| pairs.get(key).and_then(|value| value.parse().ok());
-    let labelled = number(file_metadata::ROWS).zip(number(file_metadata::DIGEST));
-    let sources = pairs.get(file_metadata::SOURCES).map(String::as_str).unwrap_or("[]");
-    Ok(FileContents {
-        labelled_table: pairs.get(metadata::TABLE).cloned(),
-        generation: number(file_metadata::GENERATION),
-        labelled: labelled.map(|(rows, digest)| TableTotals { rows, digest }),
-        found,
-        sources: serde_json::from_str(sources)?,
-    })
+    Ok(found)
 }

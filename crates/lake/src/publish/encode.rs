@@ -7,8 +7,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Schema};
-use flate2::{Compression, GzBuilder};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
@@ -46,8 +48,7 @@ const ROW_GROUP_ROWS: usize = 1024 * 1024;
 /// Rows per data page, which is what the page index lets a reader skip.
 const PAGE_ROWS: usize = 20_000;
 
-/// Keys of a file's key-value metadata. In JSON lines they are the members of a JSON object in the
-/// gzip header's comment.
+/// Keys of a Parquet file's key-value metadata. JSON lines have no place for it.
 pub mod file_metadata {
     /// Pipeline id.
     pub const PIPELINE: &str = "tripline.pipeline";
@@ -97,7 +98,7 @@ pub(super) fn encode(
 ) -> Result<Vec<u8>, EncodeError> {
     match format {
         FileFormat::Parquet => parquet(schema, batches, label),
-        FileFormat::JsonLines => json_lines(schema, batches, label),
+        FileFormat::JsonLines => json_lines(batches),
     }
 }
 
@@ -122,7 +123,9 @@ fn parquet(schema: &Arc<Schema>, batches: &[RecordBatch], label: &Label<'_>) -> 
     // The columns' own schema, without metadata: that is in the key-value pairs already.
     let plain = Arc::new(Schema::new(schema.fields().clone()));
     let properties = properties(schema, pairs)?;
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&plain), Some(properties))?;
+    // Without the Arrow schema: it would repeat, at the size of a small file, what Parquet says itself.
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&plain), options)?;
     for batch in batches {
         writer.write(&RecordBatch::try_new(Arc::clone(&plain), batch.columns().to_vec())?)?;
     }
@@ -162,15 +165,9 @@ fn properties(schema: &Schema, pairs: Vec<KeyValue>) -> Result<WriterProperties,
     Ok(builder.build())
 }
 
-fn json_lines(
-    schema: &Arc<Schema>,
-    batches: &[RecordBatch],
-    label: &Label<'_>,
-) -> Result<Vec<u8>, EncodeError> {
-    let pairs: serde_json::Map<String, serde_json::Value> =
-        labels(schema, label)?.into_iter().map(|(key, value)| (key, value.into())).collect();
-    let comment = serde_json::to_vec(&pairs)?;
-    let gzip = GzBuilder::new().comment(comment).write(Vec::new(), Compression::new(6));
+fn json_lines(batches: &[RecordBatch]) -> Result<Vec<u8>, EncodeError> {
+    // A plain gzip header: there are readers that refuse one with a comment or extra field.
+    let gzip = GzEncoder::new(Vec::new(), Compression::new(6));
     let mut writer = arrow_json::LineDelimitedWriter::new(gzip);
     for batch in batches {
         writer.write(&with_offset_zone(batch)?)?;

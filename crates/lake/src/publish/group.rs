@@ -151,8 +151,7 @@ pub(super) fn fingerprint(schema: &Schema) -> u64 {
         feed(&field.data_type().to_string());
         feed(if field.is_nullable() { "optional" } else { "required" });
     }
-    let sorted: BTreeMap<_, _> = schema.metadata().iter().collect();
-    for (key, value) in sorted {
+    for (key, value) in schema.metadata().iter() {
         feed(key);
         feed(value);
     }

@@ -1,0 +1,205 @@
+//! Append: the race for a lane's next number.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tripline_model::pipeline::Pipeline;
+use tripline_model::source::{Position, SourcePartition, SourceRecord};
+
+use super::decode::decode;
+use super::entry::{EntryError, Origin, PackedEntry};
+use super::tail::{Tail, look_up, read_entry};
+use super::{Appended, Journal, JournalError};
+use crate::environment::FailPoint;
+use crate::lane::Lane;
+use crate::layout::entry_key;
+use crate::store::{Condition, Put};
+
+/// A duplicate carries the arrival time of its first delivery, which the lane has seen. Arrival
+/// times of neighbours may be out of order by a little where a record was skipped and came back.
+const ARRIVAL_SLACK_MS: i64 = 1_000;
+
+/// One call of [`Journal::append`].
+pub(super) struct Append<'a> {
+    pub(super) journal: &'a Journal,
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) origin: &'a SourcePartition,
+    pub(super) lane: Lane,
+    pub(super) folder: String,
+    pub(super) records: &'a [SourceRecord<'a>],
+    pub(super) deadline_ms: i64,
+}
+
+/// The new records of a batch, decoded and packed for sending.
+struct Prepared {
+    start: usize,
+    arrival_max_ms: Option<i64>,
+    packed: Option<PackedEntry>,
+    last: Position,
+    /// The entry can hold no more, and there is more.
+    full: bool,
+    appended: Appended,
+}
+
+impl Append<'_> {
+    pub(super) async fn run(&self) -> Result<Appended, JournalError> {
+        let mut tail = self.tail().await?;
+        let mut prepared: Option<Prepared> = None;
+        let mut done = Appended::default();
+        // Records before this were put into an entry by this call, and are no duplicates of others.
+        let mut own = 0;
+        loop {
+            let start = self.skip_known(&tail)?;
+            if start == self.records.len() {
+                self.journal.remember(&self.lane, tail);
+                done.duplicates += (start - own) as u64;
+                return Ok(done);
+            }
+            let ready = match prepared.take() {
+                Some(ready) if ready.start == start => prepared.insert(ready),
+                _ => prepared.insert(self.prepare(own, start, &tail)?),
+            };
+            let Some(packed) = ready.packed.as_mut() else {
+                done.add(&ready.appended);
+                return Ok(done);
+            };
+            let number = tail.number + 1;
+            let body = packed
+                .numbered(number, tail.arrival_max_ms)
+                .map_err(|source| self.entry_error(number, source))?;
+            let bytes = body.len();
+            self.journal.environment.reach(FailPoint::AppendBeforePut)?;
+            let sent_at_ms = self.journal.environment.now_ms();
+            done.puts += 1;
+            match self.put(number, body).await? {
+                Put::Stored { .. } => {
+                    self.journal.environment.reach(FailPoint::AppendAfterPut)?;
+                    let arrival_max_ms = tail.arrival_max_ms.max(ready.arrival_max_ms);
+                    let last = Some(ready.last);
+                    // This entry is younger than the moment its PUT was sent, and so is all after it.
+                    tail = Tail { number, last, arrival_max_ms, as_of_ms: sent_at_ms };
+                    self.journal.remember(&self.lane, tail);
+                    done.add(&ready.appended);
+                    done.entry = Some(number);
+                    done.bytes += bytes;
+                    if !ready.full {
+                        return Ok(done);
+                    }
+                    own = self.records.partition_point(|record| record.position <= ready.last);
+                }
+                Put::Refused => {
+                    self.journal.environment.reach(FailPoint::AppendAfterRefusal)?;
+                    tail = self.overtaken(tail, number).await?;
+                }
+            }
+        }
+    }
+
+    async fn tail(&self) -> Result<Tail, JournalError> {
+        match self.journal.remembered(&self.lane) {
+            Some(tail) => Ok(tail),
+            None => {
+                self.in_time(look_up(
+                    &*self.journal.store,
+                    &self.journal.environment,
+                    &self.lane,
+                    &self.folder,
+                ))
+                .await
+            }
+        }
+    }
+
+    /// Somebody else's entry, or our own whose answer was lost, has the number.
+    async fn overtaken(&self, tail: Tail, number: u64) -> Result<Tail, JournalError> {
+        let read = read_entry(&*self.journal.store, &self.lane, &self.folder, number);
+        match self.in_time(read).await? {
+            Some(entry) => Ok(tail.after(&entry.header)),
+            None => {
+                // There and gone: our tail is older than retention. Never PUT again blindly.
+                self.journal.forget(&self.lane);
+                self.tail().await
+            }
+        }
+    }
+
+    /// How many records at the start are in already.
+    fn skip_known(&self, tail: &Tail) -> Result<usize, JournalError> {
+        let Some(last) = tail.last else { return Ok(0) };
+        let known = self.records.partition_point(|record| record.position <= last);
+        let newest_arrival = tail.arrival_max_ms.map(|arrival| arrival.saturating_add(ARRIVAL_SLACK_MS));
+        let made_anew = self.records.iter().take(known).find(|record| {
+            newest_arrival.is_some_and(|newest| record.arrival_ms.is_some_and(|arrival| arrival > newest))
+        });
+        match made_anew {
+            Some(record) => Err(JournalError::SourceMadeAnew {
+                lane: Box::new(self.lane.clone()),
+                record: record.position,
+                last,
+            }),
+            None => Ok(known),
+        }
+    }
+
+    /// Decodes and packs the records from `start` on; those between `own` and `start` are duplicates.
+    fn prepare(&self, own: usize, start: usize, tail: &Tail) -> Result<Prepared, JournalError> {
+        let fresh = self.records.get(start..).unwrap_or_default();
+        let decoded = decode(self.pipeline, self.origin, fresh, self.journal.environment.now_ms())
+            .map_err(|source| JournalError::Decode { lane: Box::new(self.lane.clone()), source })?;
+        let duplicates = (start - own) as u64 + decoded.repeated;
+        let refused = decoded.refused;
+        let Some((first, last)) = decoded.range else {
+            let appended = Appended { duplicates, refused, ..Appended::default() };
+            return Ok(Prepared {
+                start,
+                arrival_max_ms: None,
+                packed: None,
+                last: Position::default(),
+                full: false,
+                appended,
+            });
+        };
+        let origin = Origin {
+            lane: &self.lane,
+            range: (first, last),
+            duplicates,
+            arrival_max_ms: decoded.arrival_max_ms,
+            written_at_ms: self.journal.environment.now_ms(),
+        };
+        let packed = PackedEntry::pack(&origin, &decoded.batch)
+            .map_err(|source| self.entry_error(tail.number + 1, source))?;
+        let appended = Appended {
+            counts: decoded.batch.counts,
+            dead_letter_reasons: decoded.batch.dead_letter_reasons,
+            event_time_max_ms: decoded.batch.event_time_max_ms,
+            duplicates,
+            refused,
+            ..Appended::default()
+        };
+        let (arrival_max_ms, full) = (decoded.arrival_max_ms, decoded.full);
+        Ok(Prepared { start, arrival_max_ms, packed: Some(packed), last, full, appended })
+    }
+
+    async fn put(&self, number: u64, body: Bytes) -> Result<Put, JournalError> {
+        let key = entry_key(&self.folder, number);
+        self.in_time(async { Ok(self.journal.store.put(&key, body, Condition::Absent).await?) }).await
+    }
+
+    /// Runs a request unless and until the deadline passes. A dropped request may still take
+    /// effect at the store, as any lost one; none is sent afterwards.
+    async fn in_time<T>(
+        &self,
+        request: impl Future<Output = Result<T, JournalError>>,
+    ) -> Result<T, JournalError> {
+        let deadline = || JournalError::Deadline { lane: Box::new(self.lane.clone()) };
+        let left = self.deadline_ms.saturating_sub(self.journal.environment.now_ms());
+        let left = u64::try_from(left).ok().filter(|&left| left > 0).ok_or_else(deadline)?;
+        tokio::time::timeout(Duration::from_millis(left), request).await.map_err(|_| deadline())?
+    }
+
+    fn entry_error(&self, number: u64, source: EntryError) -> JournalError {
+        let location = self.journal.store.location();
+        JournalError::Entry { key: entry_key(&self.folder, number), location, source }
+    }
+}
