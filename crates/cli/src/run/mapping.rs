@@ -89,7 +89,7 @@ impl Mapping {
     ) -> anyhow::Result<()> {
         let cuts = match &mut self.drill {
             Some(drill) => drill.cuts(batch.len()),
-            None => vec![0..batch.len()],
+            None => std::iter::once(0..batch.len()).collect(),
         };
         for cut in cuts {
             self.deliver_until_done(origin, batch.get(cut).unwrap_or_default()).await?;
