@@ -18,7 +18,7 @@ TRIPLINE := $(TARGET)/debug/tripline
 SAMPLE := pipelines/taxi/sample
 LAKE   ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers lint build package events servers clean
+.PHONY: help demo test test-rust test-readers test-lambda model lint build package events servers clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ demo: ## Real taxi trips through the real handlers into Parquet: no server, no a
 	@echo
 	$(TRIPLINE) audit --pipeline pipelines/taxi --lake $(LAKE)
 
-test: servers test-rust test-readers ## Everything there is to test, real servers included
+test: servers test-rust test-readers test-lambda ## Everything there is to test, real servers included
 
 test-rust: ## Rust tests; those that need a server start it
 	$(CARGO) test --workspace --all-targets
@@ -41,6 +41,12 @@ test-rust: ## Rust tests; those that need a server start it
 test-readers: $(VENV)/ready ## Published files as other readers see them: DuckDB, pyarrow
 	$(CARGO) build --quiet --package tripline-cli
 	$(VENV)/bin/python -m pytest -q tests/readers
+
+test-lambda: $(VENV)/ready ## Both functions under cargo lambda, into a folder and onto an S3 server
+	PATH="$(VENV)/bin:$$PATH" tests/cargo-lambda.sh
+
+model: ## Model-check the protocol at all bounds and look for every mutant; prints the states explored
+	$(CARGO) run --quiet --package tripline-protocol-model
 
 lint: $(TOOLS)/bin/cargo-machete $(TOOLS)/bin/cargo-deny ## Formatting, clippy, unused dependencies, licences, shell scripts
 	$(CARGO) fmt --all --check
@@ -53,9 +59,9 @@ lint: $(TOOLS)/bin/cargo-machete $(TOOLS)/bin/cargo-deny ## Formatting, clippy, 
 build: ## Optimised binaries of the functions and the tool, in target/release
 	$(CARGO) build --release --workspace
 
-package: ## Zips of both functions for Lambda, in target/lambda (needs cargo-lambda)
-	@command -v cargo-lambda >/dev/null || { echo "cargo-lambda is not installed: pip install cargo-lambda"; exit 1; }
-	$(CARGO) lambda build --release --output-format zip --package tripline-ingest --package tripline-publish
+package: $(VENV)/ready ## Zips of both functions with the taxi pipeline, in target/lambda
+	PATH="$(VENV)/bin:$$PATH" $(CARGO) lambda build --release --bin ingest --bin publish
+	python3 infra/package.py $(TARGET)/lambda pipelines/taxi
 
 events: ## Write the sample events in events/ again
 	$(CARGO) run --quiet --package tripline-cli -- events --input $(SAMPLE) --output events
@@ -72,7 +78,7 @@ $(TOOLS)/bin/cargo-machete:
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-deny@$(DENY_VERSION)
 
-$(VENV)/ready: tests/readers/requirements.txt
+$(VENV)/ready: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement $<
 	@touch $@

@@ -28,22 +28,35 @@ def tripline(*arguments, check=True, **environment):
     return done if not check else done.stdout
 
 
-def run(lake, *more, **environment):
-    """Runs the sample trips into a lake."""
-    return tripline("run", "--pipeline", TAXI, "--input", SAMPLE, "--lake", lake, *more, **environment)
+def run(lake, *more, pipeline=TAXI, source=SAMPLE, **environment):
+    """Runs the sample trips, or another source, into a lake."""
+    return tripline("run", "--pipeline", pipeline, "--input", source, "--lake", lake, *more, **environment)
 
 
-def audit(lake, **environment):
+def audit(lake, pipeline=TAXI, **environment):
     """Audits a lake; fails unless it is clean."""
-    return tripline("audit", "--pipeline", TAXI, "--lake", lake, **environment)
+    return tripline("audit", "--pipeline", pipeline, "--lake", lake, **environment)
 
 
 @pytest.fixture(scope="session")
 def folder_lake(tmp_path_factory):
-    """The sample trips in a folder."""
+    """The sample trips in a folder, partitioned as shipped: 1,517 hours of boroughs."""
     lake = tmp_path_factory.mktemp("lake")
     run(lake)
     return lake
+
+
+@pytest.fixture(scope="session")
+def daily(tmp_path_factory):
+    """The taxi pipeline without its innermost level: the same rows in a tenth of the files, for tests
+    that are not about hours."""
+    folder = tmp_path_factory.mktemp("pipelines") / "taxi"
+    shutil.copytree(TAXI, folder, ignore=shutil.ignore_patterns("sample"))
+    file = folder / "pipeline.toml"
+    text, hour = file.read_text(), '  { name = "hour", time = "hour" },\n'
+    assert text.count(hour) == 1
+    file.write_text(text.replace(hour, ""))
+    return folder
 
 
 class S3Server:

@@ -47,11 +47,14 @@ def database():
     return connection
 
 
-def read_trips(database, lake, reader="read_parquet", pattern="*.parquet"):
+def read_trips(database, lake):
+    read_files(database, f"read_parquet('{lake}/trip/**/*.parquet', hive_partitioning = true, union_by_name = true)")
+
+
+def read_files(database, files):
     database.execute(
-        f"CREATE OR REPLACE TABLE trips AS SELECT * REPLACE (pickup_datetime::TIMESTAMP AS pickup_datetime, "
-        f"dropoff_datetime::TIMESTAMP AS dropoff_datetime) "
-        f"FROM {reader}('{lake}/trip/**/{pattern}', hive_partitioning = true, union_by_name = true)"
+        "CREATE OR REPLACE TABLE trips AS SELECT * REPLACE (pickup_datetime::TIMESTAMP AS pickup_datetime, "
+        f"dropoff_datetime::TIMESTAMP AS dropoff_datetime) FROM {files}"
     )
 
 
@@ -119,40 +122,46 @@ def test_a_second_run_adds_nothing_and_says_so(database, folder_lake):
     audit(folder_lake)
 
 
-def test_a_file_that_has_grown_goes_on_where_it_ended(database, tmp_path):
+def test_a_file_that_has_grown_goes_on_where_it_ended(database, daily, tmp_path):
     lines = (SAMPLE / "yellow_tripdata_2019-03_sample.csv").read_text().splitlines(keepends=True)
     growing, lake = tmp_path / "yellow_tripdata_growing.csv", tmp_path / "lake"
-    from conftest import tripline
-
     for rows in (1_000, 1_000, 2_500):
         growing.write_text("".join(lines[: rows + 1]))
-        tripline("run", "--pipeline", TAXI, "--input", growing, "--lake", lake)
+        run(lake, pipeline=daily, source=growing)
     read_trips(database, lake)
     assert database.execute("SELECT count(*), count(DISTINCT trip_id) FROM trips").fetchone() == (2_500, 2_500)
-    audit(lake)
+    audit(lake, pipeline=daily)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_fault_drill_ends_with_the_same_trips(database, tmp_path, seed):
-    out = run(tmp_path / "lake", "--batch-size", 400, "--seed-faults", seed)
-    assert "deaths on purpose" in out
-    read_trips(database, tmp_path / "lake")
+def test_a_fault_drill_ends_with_the_same_trips(database, daily, tmp_path, seed):
+    lake = tmp_path / "lake"
+    # Colour by colour, so that one commit follows another.
+    for source in sorted(SAMPLE.glob("*.csv")):
+        out = run(lake, "--batch-size", 400, "--seed-faults", seed, pipeline=daily, source=source)
+        assert "deaths on purpose" in out
+    read_trips(database, lake)
     assert_trips_are_the_source(database)
-    audit(tmp_path / "lake")
+    audit(lake, pipeline=daily)
 
 
-def test_json_lines_hold_the_same_trips(database, tmp_path):
-    run(tmp_path / "lake", "--format", "json")
-    read_trips(database, tmp_path / "lake", reader="read_json", pattern="*.json.gz")
+def test_json_lines_hold_the_same_trips(database, daily, folder_lake, tmp_path):
+    lake = tmp_path / "lake"
+    run(lake, "--format", "json", pipeline=daily)
+    # Nulls are left out of JSON lines, so the reader is told the columns: those of the Parquet files.
+    # (Left to guess, DuckDB misses columns that are always null; with `union_by_name` it takes 32 MiB a file.)
+    described = database.execute(f"DESCRIBE FROM read_parquet('{folder_lake}/trip/**/*.parquet')").fetchall()
+    columns = ", ".join(f"{name}: '{kind}'" for name, kind, *_ in described)
+    read_files(database, f"read_json('{lake}/trip/**/*.json.gz', hive_partitioning = true, columns = {{{columns}}})")
     assert_trips_are_the_source(database)
-    audit(tmp_path / "lake")
+    audit(lake, pipeline=daily)
 
 
-def test_the_same_trips_on_a_real_s3_server(database, s3_server):
+def test_the_same_trips_on_a_real_s3_server(database, daily, s3_server):
     lake = "s3://trips/lakes/taxi"
-    run(lake, **s3_server.environment)
+    run(lake, pipeline=daily, **s3_server.environment)
     read_trips(database, s3_server.folder / "lakes" / "taxi")
     assert_trips_are_the_source(database)
     assert_boroughs_are_a_join_with_the_zones(database)
-    audit(lake, **s3_server.environment)
-    assert "nothing new" in run(lake, **s3_server.environment)
+    audit(lake, pipeline=daily, **s3_server.environment)
+    assert "nothing new" in run(lake, pipeline=daily, **s3_server.environment)

@@ -6,6 +6,7 @@ use tripline_lake::audit::{Audit, audit};
 use tripline_model::batch::DEAD_LETTER_TABLE;
 
 use crate::lake::LakeArguments;
+use crate::text::grouped;
 
 /// Arguments of `tripline audit`.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,11 +45,12 @@ pub fn print(audit: &Audit) {
         println!("{}", audited.lane);
         println!(
             "  {} records = {} rows + {dead} dead letters + {} watermarks + {} ignored; {} duplicates dropped beside them",
-            totals.records,
-            totals.rows() - dead,
-            totals.watermarks,
-            totals.ignored,
-            totals.duplicates,
+            grouped(totals.records),
+            grouped(totals.rows() - dead),
+            grouped(totals.watermarks),
+            grouped(totals.ignored),
+            grouped(totals.duplicates),
+            dead = grouped(dead),
         );
         println!(
             "  {} journal entries published, {} waiting; last position {}",
@@ -58,7 +60,9 @@ pub fn print(audit: &Audit) {
     for (name, table) in &audit.tables {
         println!(
             "table {name}: {} rows in {} files where {} were committed",
-            table.found.rows, table.files, table.expected.rows
+            grouped(table.found.rows),
+            grouped(table.files),
+            grouped(table.expected.rows)
         );
     }
     if audit.pending > 0 {

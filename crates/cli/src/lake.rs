@@ -11,10 +11,10 @@ use tripline_model::pipeline::Pipeline;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct LakeArguments {
     /// Folder that holds the pipeline file.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "TRIPLINE_PIPELINE")]
     pub(crate) pipeline: PathBuf,
     /// Where the lake is: a folder, file:///folder or s3://bucket/prefix.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "TRIPLINE_LAKE")]
     pub(crate) lake: String,
     /// URL of an S3-compatible server; without it, AWS's.
     #[arg(long, value_name = "URL", env = "TRIPLINE_S3_ENDPOINT")]

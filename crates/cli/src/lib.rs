@@ -8,3 +8,4 @@ pub mod events;
 mod lake;
 pub mod run;
 pub mod source;
+mod text;

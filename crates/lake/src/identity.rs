@@ -40,6 +40,12 @@ pub enum IdentityError {
         /// Who asked.
         wanted: String,
     },
+    /// Nobody has opened a lake there yet.
+    #[error("there is no lake at {location}: {IDENTITY} is missing; check the address")]
+    NoLake {
+        /// Where it was looked for.
+        location: String,
+    },
     /// The identity object is damaged or of another version.
     #[error("{location}/{IDENTITY} cannot be read: {reason}; is this prefix a lake of this version?")]
     Unreadable {
@@ -81,6 +87,18 @@ pub(crate) async fn claim(
                 read(store, &location).await?.ok_or_else(|| unreadable("it comes and goes".to_owned()))?;
             check(&found, pipeline, &location)
         }
+    }
+}
+
+/// Makes sure that there is a lake and that it is `pipeline`'s. Writes nothing.
+///
+/// # Errors
+/// [`IdentityError`] when there is none, or another's.
+pub(crate) async fn expect(store: &dyn ObjectStore, pipeline: &str) -> Result<(), IdentityError> {
+    let location = store.location();
+    match read(store, &location).await? {
+        Some(found) => check(&found, pipeline, &location),
+        None => Err(IdentityError::NoLake { location }),
     }
 }
 

@@ -57,6 +57,13 @@ pub fn file_key(
     format!("{table}/{partition}{separator}part-{generation:010}-{run}-{index:05}.{extension}")
 }
 
+/// The checkpoint generation in a published file's key.
+#[must_use]
+pub fn file_generation(key: &str) -> Option<u64> {
+    let name = key.rsplit('/').next()?;
+    is_published_name(name).then(|| name.split('-').nth(1)?.parse().ok()).flatten()
+}
+
 /// Whether a file name, without its folder, is one that [`file_key`] makes.
 #[must_use]
 pub fn is_published_name(name: &str) -> bool {
@@ -92,6 +99,8 @@ mod tests {
         let key = file_key("trip", "hour=01", 7, "0123456789abcdef", 3, "json.gz");
         assert_eq!(key, "trip/hour=01/part-0000000007-0123456789abcdef-00003.json.gz");
         assert!(is_published_name("part-0000000007-0123456789abcdef-00003.json.gz"));
+        assert_eq!(file_generation(&key), Some(7));
+        assert_eq!(file_generation("trip/hour=01/part-7.json.gz"), None);
         for name in ["part-00000.json.gz", "part-0-abc-1.parquet", "data.json.gz", "part"] {
             assert!(!is_published_name(name), "{name}");
         }

@@ -2,6 +2,7 @@
 //!
 //! [`VARIABLES`] is the one list of names; the README's table is compared with it by a test.
 
+mod deadline;
 mod logs;
 mod parse;
 
@@ -10,6 +11,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use deadline::deadline_ms;
 pub use logs::start_logs;
 use parse::{parse_bytes, parse_duration, parse_flag};
 use tripline_lake::publish::{FileFormat, PublishOptions};
@@ -57,9 +59,13 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "TRIPLINE_PUBLISH_BYTES",
         "`128MiB`",
-        "unpacked rows that one commit of publish holds in memory",
+        "a commit of publish stops reading at this many bytes of unpacked rows",
     ),
-    variable("TRIPLINE_PUBLISH_FILES", "`1000`", "files that one commit of publish writes at most"),
+    variable(
+        "TRIPLINE_PUBLISH_FILES",
+        "`1000`",
+        "a commit of publish stops reading once it has rows for this many files",
+    ),
     variable("TRIPLINE_S3_ENDPOINT", "AWS's", "URL of an S3-compatible server"),
     variable(
         "TRIPLINE_S3_PATH_STYLE",

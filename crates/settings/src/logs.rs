@@ -5,7 +5,9 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging at the level of `TRIPLINE_LOG`, `info` where it is not set. A second call changes
 /// nothing.
 pub fn start_logs() {
-    let filter = EnvFilter::try_from_env("TRIPLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // The runtime's layer would log every failed invocation a second time.
+    let default = "info,lambda_runtime::layers::panic=off";
+    let filter = EnvFilter::try_from_env("TRIPLINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let started = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lambda_runtime::Diagnostic;
 use tripline_lake::clock::Clock;
 use tripline_lake::journal::{Appended, Journal, JournalError};
 use tripline_lake::{Lake, Role};
@@ -92,6 +93,13 @@ pub enum IngestError {
         /// Why it is refused.
         reason: String,
     },
+}
+
+/// As the invocation's error: without it the runtime would name a type of Rust's.
+impl From<IngestError> for Diagnostic {
+    fn from(error: IngestError) -> Self {
+        Self { error_type: "IngestError".to_owned(), error_message: error.to_string() }
+    }
 }
 
 impl Ingest {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
+use tripline_ingest::IngestError;
 use tripline_ingest::raw_body::{self, RawBody};
-use tripline_settings::{Settings, start_logs};
+use tripline_settings::{Settings, deadline_ms, start_logs};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -13,9 +14,8 @@ async fn main() -> Result<(), Error> {
     let handler = service_fn(move |event: LambdaEvent<()>| {
         let ingest = Arc::clone(&ingest);
         async move {
-            let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-            let answer = ingest.handle(&raw_body::body(), deadline_ms).await?;
-            Ok::<_, Error>(answer.response)
+            let answer = ingest.handle(&raw_body::body(), deadline_ms(event.context.deadline)).await?;
+            Ok::<_, IngestError>(answer.response)
         }
     });
     Runtime::new(handler).layer(RawBody).run_concurrent().await

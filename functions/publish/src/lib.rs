@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use tripline_lake::Lake;
 use tripline_lake::identity::IdentityError;
@@ -39,6 +40,13 @@ pub enum RunError {
         entry = .0.first().map(|lane| lane.entry).unwrap_or_default(),
         reason = .0.first().map(|lane| lane.reason.as_str()).unwrap_or_default())]
     Stopped(Vec<tripline_lake::publish::StoppedLane>),
+}
+
+/// As the invocation's error: without it the runtime would name a type of Rust's.
+impl From<RunError> for Diagnostic {
+    fn from(error: RunError) -> Self {
+        Self { error_type: "PublishError".to_owned(), error_message: error.to_string() }
+    }
 }
 
 /// What an invocation answers.

@@ -3,7 +3,7 @@
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use tripline_publish::Publish;
-use tripline_settings::{Settings, start_logs};
+use tripline_settings::{Settings, deadline_ms, start_logs};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -11,8 +11,7 @@ async fn main() -> Result<(), Error> {
     let publish = Publish::start(&Settings::from_environment()?).await?;
     let publish = &publish;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
-        let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-        Ok::<_, Error>(publish.run(deadline_ms).await?)
+        publish.run(deadline_ms(event.context.deadline)).await
     }))
     .await
 }

@@ -1,13 +1,18 @@
-//! Real servers for tests, from the scripts in `tests/servers`.
+//! Real servers for tests, from the scripts in `tests/servers`, and functions' real processes behind a
+//! Runtime API of ours: see [`Function`].
 //!
 //! A test whose server cannot be had is left out, and says so: see [`or_left_out`].
 
+mod function;
+mod runtime_api;
 mod s3;
 mod server;
 
 use std::fmt;
 use std::io::Write;
 
+pub use function::Function;
+pub use runtime_api::{Answer, Invocation, RuntimeApi};
 pub use s3::S3Server;
 pub use server::Server;
 

@@ -10,6 +10,7 @@ use tripline_model::batch::DEAD_LETTER_TABLE;
 use tripline_model::pipeline::Pipeline;
 
 use super::mapping::Delivered;
+use crate::text::{grouped, size};
 
 /// Columns of the table of rows; further values are summed up in a last one.
 const COLUMNS: usize = 8;
@@ -68,7 +69,7 @@ impl Summary<'_> {
         }
         let ignored = new(|totals| totals.ignored);
         if ignored > 0 {
-            line(out, format_args!("    left out        {:>12}", grouped(ignored)));
+            line(out, format_args!("    ignored         {:>12}", grouped(ignored)));
         }
         line(out, format_args!("duplicates dropped  {:>12}", grouped(self.delivered.duplicates)));
         if self.read > 0 && records == 0 {
@@ -89,23 +90,24 @@ impl Summary<'_> {
 
     fn queries(&self, out: &mut String) {
         line(out, format_args!("lake                {}", self.lake));
-        let lake = self.lake.trim_end_matches('/');
-        let Some(event) = self.pipeline.tables().next() else { return };
-        let (pattern, duckdb, polars) = match self.format {
-            FileFormat::Parquet => ("**/*.parquet", "read_parquet", "scan_parquet"),
-            FileFormat::JsonLines => ("**/*.json.gz", "read_json", "scan_ndjson"),
+        let has_rows = |table: &&str| self.after.tables.get(*table).is_some_and(|totals| totals.rows > 0);
+        let Some(table) = self.pipeline.tables().find(has_rows) else { return };
+        let folder = format!("{}/{table}", self.lake.trim_end_matches('/'));
+        let (reader, pattern) = match self.format {
+            FileFormat::Parquet => ("read_parquet", "**/*.parquet"),
+            FileFormat::JsonLines => ("read_json", "**/*.json.gz"),
         };
         line(
             out,
             format_args!(
-                "look at it          duckdb -c \"SELECT * FROM {duckdb}('{lake}/{event}/{pattern}', hive_partitioning=true) LIMIT 10\""
+                "look at it          duckdb -c \"FROM {reader}('{folder}/{pattern}', hive_partitioning=true) LIMIT 10\""
             ),
         );
         if self.format == FileFormat::Parquet {
             line(
                 out,
                 format_args!(
-                    "                    python -c \"import polars; print(polars.{polars}('{lake}/{event}/{pattern}').head(10).collect())\""
+                    "                    python -c \"import polars; print(polars.scan_parquet('{folder}', hive_partitioning=True).head(10).collect())\""
                 ),
             );
         }
@@ -179,28 +181,6 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}");
 }
 
-/// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.2} GB", bytes as f64 / 1e9),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,11 +210,5 @@ mod tests {
         assert_eq!(lines.first().map(|line| line.join(" ")).as_deref(), Some("trip manhattan queens"));
         assert_eq!(lines.get(1).map(|line| line.join(" ")).as_deref(), Some("2019-03-01 1,500 2"));
         assert_eq!(lines.get(3).map(|line| line.join(" ")).as_deref(), Some("all 1,501 2"));
-    }
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        let all: Vec<String> = [0, 999, 1_000, 6_500, 1_234_567].map(grouped).to_vec();
-        assert_eq!(all, ["0", "999", "1,000", "6,500", "1,234,567"]);
     }
 }

@@ -58,22 +58,26 @@ pub(super) async fn keys(store: &dyn ObjectStore, table: &str) -> Result<Vec<Str
 
 pub(super) async fn audit_file(
     store: &dyn ObjectStore,
-    table: &str,
+    (pipeline, table): (&str, &str),
     key: String,
     schema: Option<SchemaRef>,
 ) -> Result<Verdict, AuditError> {
     let name = key.rsplit('/').next().unwrap_or_default();
+    let parquet = key.ends_with(FileFormat::Parquet.extension());
+    // JSON lines have no label: the file's name tells that it was published here.
+    let json_lines = key.ends_with(FileFormat::JsonLines.extension()) && is_published_name(name);
+    if !parquet && !json_lines {
+        return Ok(Verdict::Foreign(key));
+    }
     let Some(object) = store.get(&key).await? else {
         let fault = format!("{key} was listed and is gone");
         return Ok(Verdict::Faulty(None, vec![fault]));
     };
     let bytes = object.body.len() as u64;
-    let read = if key.ends_with(FileFormat::Parquet.extension()) {
-        read_parquet(object.body)
-    } else if key.ends_with(FileFormat::JsonLines.extension()) {
-        read_json_lines(&object.body, name, schema)
+    let read = if parquet {
+        read_parquet(object.body, pipeline)
     } else {
-        return Ok(Verdict::Foreign(key));
+        read_json_lines(&object.body, schema).map(Some)
     };
     let contents = match read {
         Ok(Some(contents)) => contents,
@@ -127,7 +131,8 @@ impl FileContents {
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
-fn read_parquet(body: Bytes) -> Result<Option<FileContents>, Problem> {
+/// `None` where the label does not say that this pipeline published the file.
+fn read_parquet(body: Bytes, pipeline: &str) -> Result<Option<FileContents>, Problem> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(body)?;
     let pairs: Metadata = builder
         .metadata()
@@ -137,7 +142,7 @@ fn read_parquet(body: Bytes) -> Result<Option<FileContents>, Problem> {
         .flatten()
         .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
         .collect();
-    if pairs.get(file_metadata::PIPELINE).is_none() {
+    if pairs.get(file_metadata::PIPELINE).map(String::as_str) != Some(pipeline) {
         return Ok(None);
     }
     let mask = ProjectionMask::columns(builder.parquet_schema(), key_columns(&pairs));
@@ -156,15 +161,7 @@ fn read_parquet(body: Bytes) -> Result<Option<FileContents>, Problem> {
     Ok(Some(FileContents { found, label: Some(label) }))
 }
 
-/// JSON lines have no label: the file's name tells that it was published here.
-fn read_json_lines(
-    body: &[u8],
-    name: &str,
-    schema: Option<SchemaRef>,
-) -> Result<Option<FileContents>, Problem> {
-    if !is_published_name(name) {
-        return Ok(None);
-    }
+fn read_json_lines(body: &[u8], schema: Option<SchemaRef>) -> Result<FileContents, Problem> {
     let schema = schema.ok_or("the pipeline has no such table, so its JSON lines cannot be read")?;
     let pairs = schema.metadata();
     let fields: Result<Vec<_>, ArrowError> =
@@ -172,7 +169,7 @@ fn read_json_lines(
     let projected = offset_zone_schema(&Schema::new(fields?));
     let reader =
         arrow_json::ReaderBuilder::new(projected).build(BufReader::new(MultiGzDecoder::new(body)))?;
-    Ok(Some(FileContents { found: digest_columns(pairs, reader)?, label: None }))
+    Ok(FileContents { found: digest_columns(pairs, reader)?, label: None })
 }
 
 /// The columns that a digest needs: time and ids.

@@ -1,10 +1,12 @@
 //! The journal's side of an audit: entries in line, counts that add up.
 
 use tripline_model::decode::digest;
+use tripline_model::source::Position;
 
 use super::{Audit, AuditError, AuditedLane, PAGE};
 use crate::checkpoint::LanePosition;
 use crate::journal::entry::{Entry, Header, TableTotals, Totals};
+use crate::lane::Lane;
 use crate::layout::{entry_number, lane_prefix};
 use crate::store::ObjectStore;
 
@@ -12,8 +14,13 @@ use crate::store::ObjectStore;
 struct Walk<'a> {
     folder: &'a str,
     position: Option<&'a LanePosition>,
-    previous: Option<Header>,
-    first_number: Option<u64>,
+    /// Numbers of the first and the newest entry listed.
+    first: Option<u64>,
+    newest: Option<u64>,
+    /// Lane of the entries, and the position that they reach, as far as they can be read.
+    lane: Option<Lane>,
+    last: Option<Position>,
+    unreadable: bool,
     /// Totals of the retained entries up to the position, and after it.
     published: Totals,
     waiting: Totals,
@@ -30,8 +37,11 @@ pub(super) async fn audit_lane(
     let mut walk = Walk {
         folder,
         position,
-        previous: None,
-        first_number: None,
+        first: None,
+        newest: None,
+        lane: None,
+        last: None,
+        unreadable: false,
         published: Totals::default(),
         waiting: Totals::default(),
         waiting_entries: 0,
@@ -46,10 +56,11 @@ pub(super) async fn audit_lane(
                 walk.faults.push(format!("{} is no journal entry", object.key));
                 continue;
             };
+            walk.count(number);
             match store.get(&object.key).await?.map(|object| Entry::parse(&object.body)) {
                 Some(Ok(entry)) => walk.step(number, &entry),
-                Some(Err(error)) => walk.faults.push(format!("{}: {error}", object.key)),
-                None => walk.faults.push(format!("{} was listed and is gone", object.key)),
+                Some(Err(error)) => walk.unreadable(format!("{}: {error}", object.key)),
+                None => walk.unreadable(format!("{} was listed and is gone", object.key)),
             }
         }
         match page.last() {
@@ -62,29 +73,59 @@ pub(super) async fn audit_lane(
 }
 
 impl Walk<'_> {
+    /// Numbers come in ascending order, none twice.
+    fn count(&mut self, number: u64) {
+        if let Some(newest) = self.newest
+            && number != newest + 1
+        {
+            let (from, to) = (newest + 1, number - 1);
+            self.fault(number, format_args!("entries {from} to {to} before it are missing"));
+        }
+        self.first.get_or_insert(number);
+        self.newest = Some(number);
+    }
+
+    fn unreadable(&mut self, fault: String) {
+        self.faults.push(fault);
+        self.unreadable = true;
+    }
+
     fn step(&mut self, number: u64, entry: &Entry) {
         let header = &entry.header;
         if header.number != number || header.lane.folder() != self.folder {
             self.fault(number, format_args!("it is entry {} of {}", header.number, header.lane));
         }
-        if let Some(previous) = &self.previous {
-            if number != previous.number + 1 {
-                let (from, to) = (previous.number + 1, number - 1);
-                self.fault(number, format_args!("entries {from} to {to} before it are missing"));
-            } else if header.first <= previous.last {
-                let last = previous.last;
-                self.fault(number, format_args!("it begins with record {} after {last}", header.first));
-            }
+        let position = self.position.filter(|position| number > position.number);
+        // The entries that the position covers may be deleted: then it alone says how far they went.
+        let last = self.last.max(position.map(|position| position.last));
+        if let Some(last) = last
+            && header.first <= last
+        {
+            self.fault(number, format_args!("it begins with record {} after {last}", header.first));
         }
         self.check_rows(number, entry);
-        self.first_number.get_or_insert(number);
+        self.check_position(number, header);
         if self.position.is_some_and(|position| number <= position.number) {
             self.published.add(&header.totals);
         } else {
             self.waiting.add(&header.totals);
             self.waiting_entries += 1;
         }
-        self.previous = Some(header.clone());
+        self.lane.get_or_insert_with(|| header.lane.clone());
+        self.last = self.last.max(Some(header.last));
+    }
+
+    /// The checkpoint and the last entry that it has published agree on where they are.
+    fn check_position(&mut self, number: u64, header: &Header) {
+        if let Some(position) = self.position
+            && position.number == number
+            && position.last != header.last
+        {
+            self.faults.push(format!(
+                "{}: the checkpoint's position is {} where entry {number} ends with {}",
+                position.lane, position.last, header.last
+            ));
+        }
     }
 
     /// The columns hold what the header counts.
@@ -113,32 +154,35 @@ impl Walk<'_> {
     }
 
     fn finish(mut self, audit: &mut Audit) {
-        let first = self.first_number.unwrap_or_default();
         let position_number = self.position.map_or(0, |position| position.number);
-        if let Some(previous) = &self.previous
-            && (first > position_number + 1 || previous.number < position_number)
+        if let Some((first, newest)) = self.first.zip(self.newest)
+            && (first > position_number.saturating_add(1) || newest < position_number)
         {
-            let text = format_args!("entries around the published position {position_number} are missing")
-                .to_string();
-            self.faults.push(format!("journal {}: {text}", self.folder));
+            self.faults.push(format!(
+                "journal {}: entries around the published position {position_number} are missing",
+                self.folder
+            ));
         }
         if let Some(position) = self.position {
+            if position.lane.folder() != self.folder {
+                let (lane, folder) = (&position.lane, self.folder);
+                self.faults.push(format!("{lane}: its position is under another lane's name, {folder}"));
+            }
             if !position.totals.balanced() {
                 self.faults.push(format!("{}: published records and rows do not add up", position.lane));
             }
-            if first == 1 && self.published != position.totals {
+            if self.first == Some(1) && !self.unreadable && self.published != position.totals {
                 self.faults
                     .push(format!("{}: the checkpoint counts other rows than its entries", position.lane));
             }
         }
         audit.faults.append(&mut self.faults);
-        let lane = self.position.map(|position| &position.lane);
-        let Some(lane) = lane.or(self.previous.as_ref().map(|header| &header.lane)).cloned() else { return };
+        let lane = self.position.map(|position| position.lane.clone());
+        let Some(lane) = lane.or(self.lane) else { return };
         let published = self.position.map(|position| position.totals.clone()).unwrap_or_default();
         let mut totals = published.clone();
         totals.add(&self.waiting);
-        let last_entry = self.previous.as_ref().map(|header| header.last);
-        let last = last_entry.max(self.position.map(|position| position.last));
+        let last = self.last.max(self.position.map(|position| position.last));
         audit.lanes.push(AuditedLane {
             lane,
             published_entries: position_number,

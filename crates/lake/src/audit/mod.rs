@@ -14,6 +14,7 @@ use arrow_schema::SchemaRef;
 use futures_util::{StreamExt, stream};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, SourceRange};
+use crate::identity::{self, IdentityError};
 use crate::journal::entry::{TableTotals, Totals};
 use crate::lane::Lane;
 use crate::layout::JOURNAL;
@@ -32,6 +33,9 @@ pub enum AuditError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no lake, or it is another pipeline's: nothing found would prove nothing.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -95,21 +99,23 @@ impl Audit {
 /// fault.
 ///
 /// # Errors
-/// [`AuditError`] when the store or the checkpoint cannot be read. What is wrong with entries and
+/// [`AuditError`] when there is no lake of this pipeline, or its store or checkpoint cannot be read. What is wrong with entries and
 /// files is not an error but a fault in the result.
 pub async fn audit(
     store: &dyn ObjectStore,
     pipeline: &str,
     schema_of: &(dyn Fn(&str) -> Option<SchemaRef> + Sync),
 ) -> Result<Audit, AuditError> {
+    identity::expect(store, pipeline).await?;
     let checkpoint = checkpoint::load(store, pipeline).await?.checkpoint;
-    let mut audit = Audit { pending: checkpoint.pending.len() as u64, ..Audit::default() };
+    let mut audit = Audit::default();
     let listed: BTreeSet<String> = store.list_folders(JOURNAL).await?.into_iter().collect();
     let known: BTreeSet<String> = checkpoint.lanes.keys().cloned().collect();
     for folder in listed.union(&known) {
         lanes::audit_lane(store, folder, checkpoint.lanes.get(folder), &mut audit).await?;
     }
-    let visible = audit_files(store, schema_of, &mut audit).await?;
+    let visible = audit_files(store, pipeline, schema_of, &mut audit).await?;
+    audit.pending = invisible(&checkpoint, &visible).count() as u64;
     compare_tables(&checkpoint, &visible, &mut audit);
     compare_lanes(&checkpoint, &visible, &mut audit);
     find_overlaps(&visible, &mut audit);
@@ -118,6 +124,7 @@ pub async fn audit(
 
 async fn audit_files(
     store: &dyn ObjectStore,
+    pipeline: &str,
     schema_of: &(dyn Fn(&str) -> Option<SchemaRef> + Sync),
     audit: &mut Audit,
 ) -> Result<Vec<AuditedFile>, AuditError> {
@@ -128,7 +135,8 @@ async fn audit_files(
         }
         let schema = schema_of(&table);
         let keys = files::keys(store, &table).await?;
-        let reads = keys.into_iter().map(|key| files::audit_file(store, &table, key, schema.clone()));
+        let place = (pipeline, table.as_str());
+        let reads = keys.into_iter().map(|key| files::audit_file(store, place, key, schema.clone()));
         let mut reads = stream::iter(reads).buffer_unordered(FILES_AT_ONCE);
         while let Some(verdict) = reads.next().await {
             match verdict? {
@@ -233,12 +241,17 @@ fn find_overlaps(visible: &[AuditedFile], audit: &mut Audit) {
     }
     for ((table, partition, lane), mut runs) in runs {
         runs.sort_by_key(|(source, _)| (source.first_entry, source.last_entry));
-        for (one, next) in runs.iter().zip(runs.iter().skip(1)) {
-            if next.0.first_entry <= one.0.last_entry && next.1.generation != one.1.generation {
+        let mut runs = runs.into_iter();
+        let Some(mut furthest) = runs.next() else { continue };
+        for next in runs {
+            if next.0.first_entry <= furthest.0.last_entry && next.1.generation != furthest.1.generation {
                 audit.faults.push(format!(
                     "table {table}, partition {partition}: entries of lane {lane} are in both {} and {}",
-                    one.1.key, next.1.key
+                    furthest.1.key, next.1.key
                 ));
+            }
+            if next.0.last_entry > furthest.0.last_entry {
+                furthest = next;
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Append: the race for a lane's next number.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,16 +101,13 @@ impl Append<'_> {
     async fn tail(&self) -> Result<Tail, JournalError> {
         match self.journal.remembered(&self.lane) {
             Some(tail) => Ok(tail),
-            None => {
-                self.in_time(look_up(
-                    &*self.journal.store,
-                    &self.journal.environment,
-                    &self.lane,
-                    &self.folder,
-                ))
-                .await
-            }
+            None => self.look_up().await,
         }
+    }
+
+    async fn look_up(&self) -> Result<Tail, JournalError> {
+        let Journal { store, environment, .. } = self.journal;
+        self.in_time(look_up(&**store, environment, &self.lane, &self.folder)).await
     }
 
     /// Somebody else's entry, or our own whose answer was lost, has the number.
@@ -117,9 +116,15 @@ impl Append<'_> {
         match self.in_time(read).await? {
             Some(entry) => Ok(tail.after(&entry.header)),
             None => {
-                // There and gone: our tail is older than retention. Never PUT again blindly.
+                // There and gone: our tail is older than retention. Never PUT again blindly, and not
+                // at all where the number is unknown to the store.
                 self.journal.forget(&self.lane);
-                self.tail().await
+                let found = self.look_up().await?;
+                if found.number < number {
+                    let key = entry_key(&self.folder, number);
+                    return Err(JournalError::Vanished { key, location: self.journal.store.location() });
+                }
+                Ok(found)
             }
         }
     }
@@ -187,15 +192,23 @@ impl Append<'_> {
     }
 
     /// Runs a request unless and until the deadline passes. A dropped request may still take
-    /// effect at the store, as any lost one; none is sent afterwards.
+    /// effect at the store, as any lost one; none is sent afterwards, not even a repeated one: the
+    /// wall clock is asked at every step, as the timer may stand still in a frozen process.
     async fn in_time<T>(
         &self,
         request: impl Future<Output = Result<T, JournalError>>,
     ) -> Result<T, JournalError> {
         let deadline = || JournalError::Deadline { lane: Box::new(self.lane.clone()) };
-        let left = self.deadline_ms.saturating_sub(self.journal.environment.now_ms());
-        let left = u64::try_from(left).ok().filter(|&left| left > 0).ok_or_else(deadline)?;
-        tokio::time::timeout(Duration::from_millis(left), request).await.map_err(|_| deadline())?
+        let left = || self.deadline_ms.saturating_sub(self.journal.environment.now_ms());
+        let timer = u64::try_from(left()).ok().filter(|&left| left > 0).ok_or_else(deadline)?;
+        let mut request = pin!(request);
+        let step =
+            poll_fn(
+                |context| {
+                    if left() > 0 { request.as_mut().poll(context) } else { Poll::Ready(Err(deadline())) }
+                },
+            );
+        tokio::time::timeout(Duration::from_millis(timer), step).await.map_err(|_| deadline())?
     }
 
     fn entry_error(&self, number: u64, source: EntryError) -> JournalError {

@@ -42,6 +42,10 @@ impl Tail {
 
 /// Looks a lane's tail up: the publish checkpoint's position or the newest entry listed, whichever
 /// is further. The listing alone would forget rows once their entries are deleted.
+///
+/// Entries older than retention may be published and deleted between the two readings. As they go in
+/// ascending order, one that is listed shows that all after it are; where none is, the checkpoint is
+/// read again, which by then tells of all that were deleted.
 pub(super) async fn look_up(
     store: &dyn ObjectStore,
     environment: &Environment,
@@ -49,28 +53,46 @@ pub(super) async fn look_up(
     folder: &str,
 ) -> Result<Tail, JournalError> {
     let as_of_ms = environment.now_ms();
+    let published = published(store, lane, folder, as_of_ms).await?;
+    // The published entry itself is listed too: as long as it is kept, two readings are enough.
+    let listed_after = published.number.saturating_sub(1);
+    let Some(newest) = newest_number(store, folder, listed_after).await? else {
+        return self::published(store, lane, folder, as_of_ms).await;
+    };
+    if newest <= published.number {
+        return Ok(published);
+    }
+    if let Some(entry) = read_entry(store, lane, folder, newest).await? {
+        return Ok(published.after(&entry.header));
+    }
+    let published = self::published(store, lane, folder, as_of_ms).await?;
+    if published.number < newest {
+        return Err(JournalError::Vanished { key: entry_key(folder, newest), location: store.location() });
+    }
+    Ok(published)
+}
+
+/// The tail as the checkpoint shows it.
+async fn published(
+    store: &dyn ObjectStore,
+    lane: &Lane,
+    folder: &str,
+    as_of_ms: i64,
+) -> Result<Tail, JournalError> {
     let loaded = match checkpoint::load(store, &lane.pipeline).await {
         Ok(loaded) => loaded,
         Err(CheckpointError::Store(error)) => return Err(error.into()),
         Err(error) => return Err(JournalError::Checkpoint(error)),
     };
-    let mut tail = Tail { number: 0, last: None, arrival_max_ms: None, as_of_ms };
-    if let Some(published) = loaded.checkpoint.lanes.get(folder) {
-        tail = Tail {
-            number: published.number,
-            last: Some(published.last),
-            arrival_max_ms: published.arrival_max_ms,
+    Ok(match loaded.checkpoint.lanes.get(folder) {
+        Some(position) => Tail {
+            number: position.number,
+            last: Some(position.last),
+            arrival_max_ms: position.arrival_max_ms,
             as_of_ms,
-        };
-    }
-    if let Some(newest) = newest_number(store, folder, tail.number).await? {
-        let entry = read_entry(store, lane, folder, newest).await?.ok_or_else(|| JournalError::Vanished {
-            key: entry_key(folder, newest),
-            location: store.location(),
-        })?;
-        tail = tail.after(&entry.header);
-    }
-    Ok(tail)
+        },
+        None => Tail { number: 0, last: None, arrival_max_ms: None, as_of_ms },
+    })
 }
 
 async fn newest_number(

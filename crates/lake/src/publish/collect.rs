@@ -1,16 +1,16 @@
 //! Reading the journal: entries after the checkpoint, of all lanes, within bounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use futures_util::{StreamExt, stream};
 
 use super::group::{GroupKey, Groups};
 use super::{PublishError, PublishOptions, StoppedLane};
-use crate::checkpoint::{Checkpoint, LanePosition, SourceRange};
+use crate::checkpoint::{Checkpoint, LanePosition, PendingFile};
 use crate::journal::entry::{Entry, EntryError};
 use crate::layout::{JOURNAL, entry_key, entry_number, lane_prefix};
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{ErrorKind, ObjectStore, StoreError};
 
 /// Entries of one lane that are read at a time, and before the next lane has its turn.
 const TURN: usize = 16;
@@ -44,6 +44,11 @@ pub(super) async fn collect(
     checkpoint: &Checkpoint,
 ) -> Result<Collected, PublishError> {
     let mut lanes = store.list_folders(JOURNAL).await?;
+    // Another lane is first each time (a round commits twice), so that none waits for ever behind one
+    // that fills every round.
+    let first = usize::try_from(checkpoint.generation / 2).unwrap_or_default();
+    let count = lanes.len().max(1);
+    lanes.rotate_left(first % count);
     let collected = Collected::default();
     let mut reader = Reader { store, options, checkpoint, collected, raw_bytes: 0 };
     while !lanes.is_empty() {
@@ -72,27 +77,32 @@ impl Reader<'_> {
         let position = self.collected.lanes.get(folder).or_else(|| self.checkpoint.lanes.get(folder));
         let after = position.map_or(0, |position| position.number);
         let listed = self.store.list(&lane_prefix(folder), Some(&entry_key(folder, after)), TURN).await?;
-        // A number that is missing, or a stray object among the entries, ends the run; whether that
-        // is the lane's end or a hole in it, the next number tells.
+        let Some(first) = listed.first() else { return Ok(false) };
+        // A number that is missing, or a stray object among the entries, ends the run.
         let run = (after + 1..)
             .zip(&listed)
             .take_while(|(number, object)| entry_number(&object.key) == Some(*number))
-            .map(|(number, _)| number)
-            .last();
-        let Some(last) = run else {
-            if let Some(object) = listed.first() {
-                let reason = format!("entry {} is missing, but {} is there", after + 1, object.key);
-                self.stop(folder, after + 1, reason);
-            }
+            .count();
+        // A listing is no snapshot: it may show an entry and not the one before it, which was put
+        // while it ran. Only a number that cannot be read either is a hole.
+        if run == 0 && self.store.head(&entry_key(folder, after + 1)).await?.is_none() {
+            let reason = format!("entry {} is missing, but {} is there", after + 1, first.key);
+            self.stop(folder, after + 1, reason);
             return Ok(false);
-        };
+        }
+        let last = after + run.max(1) as u64;
         let mut entries = fetch(self.store, folder, after + 1..=last, self.options.reads_at_once);
         while let Some((number, entry)) = entries.next().await {
             if self.is_full() {
                 self.collected.more = true;
                 return Ok(true);
             }
-            match entry? {
+            let entry = match entry {
+                // This entry cannot be read, and trying again does not help.
+                Err(error) if error.kind() != ErrorKind::Unknown => Err(error.to_string()),
+                entry => entry?,
+            };
+            match entry {
                 Ok(entry) => {
                     if let Err(reason) = self.take(folder, number, &entry) {
                         self.stop(folder, number, reason);
@@ -105,7 +115,7 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(listed.len() == TURN)
+        Ok(listed.len() == TURN || run < listed.len())
     }
 
     fn take(&mut self, folder: &str, number: u64, entry: &Entry) -> Result<(), String> {
@@ -168,26 +178,31 @@ fn fetch<'a>(
     Box::pin(stream::iter(numbers).map(read).buffered(at_once.max(1)))
 }
 
-/// Collects one file's rows again.
+/// Collects the rows of files again that were committed together: one pass over the entries that any of
+/// them was made from, all of which that commit's run had read.
 pub(super) async fn collect_again(
     store: &dyn ObjectStore,
     options: &PublishOptions,
-    wanted: &GroupKey,
-    sources: &[SourceRange],
+    files: &[PendingFile],
 ) -> Result<Groups, PublishError> {
+    let wanted: BTreeSet<GroupKey> = files.iter().map(|file| GroupKey::of(&file.contents)).collect();
+    let mut ranges: BTreeMap<&str, RangeInclusive<u64>> = BTreeMap::new();
+    for source in files.iter().flat_map(|file| &file.contents.sources) {
+        let range = ranges.entry(&source.lane).or_insert(source.first_entry..=source.last_entry);
+        *range = source.first_entry.min(*range.start())..=source.last_entry.max(*range.end());
+    }
     let mut groups = Groups::default();
-    for source in sources {
-        let mut entries =
-            fetch(store, &source.lane, source.first_entry..=source.last_entry, options.reads_at_once);
+    for (lane, range) in ranges {
+        let mut entries = fetch(store, lane, range, options.reads_at_once);
         while let Some((number, entry)) = entries.next().await {
             let lost = |reason: String| PublishError::Unrecoverable {
-                key: entry_key(&source.lane, number),
+                key: entry_key(lane, number),
                 location: store.location(),
                 reason,
             };
             let entry = entry?.map_err(lost)?;
             for section in entry.sections().map_err(|error| lost(error.to_string()))? {
-                groups.add(&source.lane, number, &section, |key| key == wanted);
+                groups.add(lane, number, &section, |key| wanted.contains(key));
             }
         }
     }

@@ -40,6 +40,13 @@ impl FileFormat {
             Self::JsonLines => "json.gz",
         }
     }
+
+    /// The format that a key's extension names.
+    pub(super) fn of_key(key: &str) -> Option<Self> {
+        [Self::Parquet, Self::JsonLines]
+            .into_iter()
+            .find(|format| key.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.')))
+    }
 }
 
 /// Rows per row group. Scans skip and parallelise by row group: 1 Mi rows of a trip are some 30 MB

@@ -11,7 +11,7 @@ use arrow_select::interleave::interleave_record_batch;
 use tripline_model::batch::{Section, metadata};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::checkpoint::SourceRange;
+use crate::checkpoint::{Contents, SourceRange};
 
 /// Rows per batch handed to an encoder: large enough to amortise, small against a row group.
 const BATCH_ROWS: usize = 16 * 1024;
@@ -25,6 +25,16 @@ pub(super) struct GroupKey {
     pub(super) schema: u64,
 }
 
+impl GroupKey {
+    pub(super) fn of(contents: &Contents) -> Self {
+        Self {
+            table: Arc::from(contents.table.as_str()),
+            partition: contents.partition.clone(),
+            schema: contents.schema,
+        }
+    }
+}
+
 /// The rows of one file, as row numbers into the batches that hold them.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
@@ -35,6 +45,8 @@ pub(super) struct Group {
 
 #[derive(Clone, Debug)]
 struct Piece {
+    lane: String,
+    entry: u64,
     batch: RecordBatch,
     rows: Vec<u32>,
 }
@@ -81,12 +93,17 @@ impl Groups {
             });
             source.last_entry = entry;
             source.rows += rows.len() as u64;
-            group.pieces.push(Piece { batch: section.rows.clone(), rows });
+            let (lane, batch) = (lane.to_owned(), section.rows.clone());
+            group.pieces.push(Piece { lane, entry, batch, rows });
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.groups.len()
+    }
+
+    pub(super) fn take(&mut self, key: &GroupKey) -> Option<Group> {
+        self.groups.remove(key)
     }
 
     pub(super) fn into_iter(self) -> impl Iterator<Item = (GroupKey, Group)> {
@@ -111,9 +128,12 @@ impl Group {
     /// that the same entries always give the same file.
     pub(super) fn in_time_order(&self) -> Result<Vec<RecordBatch>, ArrowError> {
         let time_index = self.schema.index_of(time_column(&self.schema)?)?;
-        let batches: Vec<&RecordBatch> = self.pieces.iter().map(|piece| &piece.batch).collect();
+        // Entries of several lanes are read in turns, and a rebuild reads them in other ones.
+        let mut pieces: Vec<&Piece> = self.pieces.iter().collect();
+        pieces.sort_by_key(|piece| (&piece.lane, piece.entry));
+        let batches: Vec<&RecordBatch> = pieces.iter().map(|piece| &piece.batch).collect();
         let mut order: Vec<(i64, usize, usize)> = Vec::with_capacity(self.rows() as usize);
-        for (index, piece) in self.pieces.iter().enumerate() {
+        for (index, piece) in pieces.iter().enumerate() {
             let times =
                 piece.batch.column(time_index).as_primitive_opt::<TimestampMillisecondType>().ok_or_else(
                     || ArrowError::SchemaError("the time column is not in milliseconds".to_owned()),

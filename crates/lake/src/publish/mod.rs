@@ -81,6 +81,9 @@ impl PublishOptions {
         if self.part_bytes < MIN_PART_BYTES {
             return Err(format!("upload parts of {} bytes are less than {MIN_PART_BYTES}", self.part_bytes));
         }
+        if self.max_raw_bytes == 0 || self.max_files == 0 {
+            return Err("a commit of no bytes or no files would publish nothing".to_owned());
+        }
         Ok(())
     }
 }
@@ -114,6 +117,19 @@ pub enum PublishError {
         location: String,
         /// Why it cannot be built again.
         reason: String,
+    },
+    /// A committed file does not appear, however often its upload is completed.
+    #[error(
+        "{location}/{key} was uploaded and completed {times} times and is not there in its size; look at the \
+         store, and at who else writes to or deletes from the lake"
+    )]
+    NeverVisible {
+        /// What does not appear.
+        key: String,
+        /// Where the lake is.
+        location: String,
+        /// How often it was completed.
+        times: u32,
     },
     /// Stopped on purpose.
     #[error(transparent)]
@@ -213,11 +229,11 @@ impl Publisher {
             let began_ms = self.environment.now_ms();
             let collected = collect(&*self.store, &self.options, &loaded.checkpoint).await?;
             run.report.stopped.clone_from(&collected.stopped);
+            run.report.more = collected.more;
             if collected.entries == 0 {
                 break;
             }
             self.environment.reach(FailPoint::PublishAfterRead)?;
-            run.report.more = collected.more;
             match self.round(&mut run, loaded, collected).await? {
                 Some(settled) => loaded = settled,
                 None => return Ok(run.gave_way()),
@@ -228,7 +244,14 @@ impl Publisher {
                 break;
             }
         }
-        run.report.deleted = self.sweep(&loaded.checkpoint).await?;
+        // Entries that another publisher has published and deleted meanwhile look like lost ones.
+        if !run.report.stopped.is_empty() {
+            let now = checkpoint::load(&*self.store, &self.pipeline).await?.checkpoint;
+            if now.generation != loaded.checkpoint.generation {
+                return Ok(run.gave_way());
+            }
+        }
+        run.report.deleted = self.sweep(&loaded.checkpoint, deadline_ms).await?;
         Ok(run.report)
     }
 
@@ -246,7 +269,7 @@ impl Publisher {
         let run_id = run.id.clone();
         let uploads = collected.groups.into_iter().enumerate().map(|(index, (key, group))| {
             let name = file_key(&key.table, &key.partition, generation, &run_id, index, extension);
-            async move { self.upload(name, &key, &group, generation).await }
+            async move { self.upload(name, &key, &group).await }
         });
         let at_once = self.options.uploads_at_once.max(1);
         let pending: Vec<PendingFile> = stream::iter(uploads).buffered(at_once).try_collect().await?;
@@ -288,8 +311,10 @@ impl Publisher {
 }
 
 impl Run {
+    /// The one that was first reports lanes that stand still.
     fn gave_way(mut self) -> PublishReport {
         self.report.gave_way = true;
+        self.report.stopped.clear();
         self.report
     }
 }

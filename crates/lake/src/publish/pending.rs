@@ -1,12 +1,21 @@
 //! Making committed files visible, and building again what was lost before it was.
 
-use std::sync::Arc;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::collect::collect_again;
-use super::group::GroupKey;
+use super::group::{Group, GroupKey};
 use super::{PublishError, Publisher, Run};
 use crate::checkpoint::{Commit, Loaded, PendingFile};
 use crate::environment::FailPoint;
+
+/// Uploads completed at once. One takes two short requests and no memory, and a commit may have
+/// thousands.
+const COMPLETIONS_AT_ONCE: usize = 16;
+
+/// How often a run builds lost files again. Once is for expired uploads, more for a rival that
+/// completed them at the same time; a store that never shows what was completed must not cost uploads
+/// without end.
+const REBUILDS: u32 = 3;
 
 impl Publisher {
     /// Completes every upload that the checkpoint lists, then commits that nothing is pending.
@@ -14,16 +23,22 @@ impl Publisher {
     /// `None`: another publisher has taken over.
     pub(super) async fn settle(&self, run: &mut Run, loaded: Loaded) -> Result<Option<Loaded>, PublishError> {
         let mut loaded = loaded;
+        let mut rebuilds = 0;
         while !loaded.checkpoint.pending.is_empty() {
             let lost = self.complete_all(&loaded.checkpoint.pending).await?;
             let mut next = loaded.checkpoint.clone();
-            if lost.is_empty() {
-                self.environment.reach(FailPoint::PublishBeforeClear)?;
-                next.pending.clear();
-            } else {
-                next.pending = self.rebuild(&lost, next.generation + 1).await?;
+            if let Some(first) = lost.first() {
+                if rebuilds == REBUILDS {
+                    let (key, location) = (first.key.clone(), self.store.location());
+                    return Err(PublishError::NeverVisible { key, location, times: rebuilds + 1 });
+                }
+                rebuilds += 1;
+                next.pending = self.rebuild(&lost).await?;
                 self.environment.reach(FailPoint::PublishAfterRebuild)?;
                 run.report.rebuilt += lost.len() as u64;
+            } else {
+                self.environment.reach(FailPoint::PublishBeforeClear)?;
+                next.pending.clear();
             }
             match self.commit(run, &loaded, next).await? {
                 Commit::Done(done) => loaded = done,
@@ -37,50 +52,60 @@ impl Publisher {
     /// Completes uploads and returns those that are gone without having left their file: expired, or
     /// aborted by somebody.
     async fn complete_all(&self, pending: &[PendingFile]) -> Result<Vec<PendingFile>, PublishError> {
-        let mut lost = Vec::new();
-        for file in pending {
-            let completed = self.store.complete_upload(&file.key, &file.upload, &file.parts).await?;
-            // Whatever the answer, only the file itself shows that it is there: an upload that is gone
-            // was completed before or has expired, and a server may answer beside a completion that
-            // is still under way.
-            let found = self.store.head(&file.key).await?;
-            if found.is_none_or(|found| found.size != file.bytes) {
-                tracing::warn!(key = file.key, ?completed, "a committed file is not there");
-                lost.push(file.clone());
-            }
-            self.environment.reach(FailPoint::PublishAfterComplete)?;
+        let completions = pending.iter().cloned().map(|file| self.complete(file));
+        let lost: Vec<Option<PendingFile>> =
+            stream::iter(completions).buffered(COMPLETIONS_AT_ONCE).try_collect().await?;
+        Ok(lost.into_iter().flatten().collect())
+    }
+
+    /// Completes an upload; gives it back if it has not left its file.
+    async fn complete(&self, file: PendingFile) -> Result<Option<PendingFile>, PublishError> {
+        let completed = self.store.complete_upload(&file.key, &file.upload, &file.parts).await?;
+        // Whatever the answer, only the file itself shows that it is there: an upload that is gone
+        // was completed before or has expired, and a server may answer beside a completion that
+        // is still under way.
+        let found = self.store.head(&file.key).await?;
+        self.environment.reach(FailPoint::PublishAfterComplete)?;
+        if found.is_some_and(|found| found.size == file.bytes) {
+            return Ok(None);
         }
-        Ok(lost)
+        tracing::warn!(key = file.key, ?completed, "a committed file is not there");
+        Ok(Some(file))
     }
 
     /// Uploads lost files anew, under the same keys: should the first upload turn up after all, it
     /// is the same file. Only a commit of the new uploads makes them count.
-    async fn rebuild(&self, lost: &[PendingFile], generation: u64) -> Result<Vec<PendingFile>, PublishError> {
-        let mut rebuilt = Vec::with_capacity(lost.len());
-        for file in lost {
-            let contents = &file.contents;
-            let wanted = GroupKey {
-                table: Arc::from(contents.table.as_str()),
-                partition: contents.partition.clone(),
-                schema: contents.schema,
-            };
-            let groups = collect_again(&*self.store, &self.options, &wanted, &contents.sources).await?;
-            let group = groups.into_iter().next().filter(|(_, group)| group.rows() == contents.rows);
-            let (key, group) = group.ok_or_else(|| PublishError::Unrecoverable {
-                key: file.key.clone(),
-                location: self.store.location(),
-                reason: "its journal entries do not hold its rows any more".to_owned(),
-            })?;
-            let again = self.upload(file.key.clone(), &key, &group, generation).await?;
-            if again.contents.digest != contents.digest {
-                return Err(PublishError::Unrecoverable {
-                    key: file.key.clone(),
-                    location: self.store.location(),
-                    reason: "its journal entries hold other rows than it did".to_owned(),
-                });
-            }
-            rebuilt.push(again);
+    async fn rebuild(&self, lost: &[PendingFile]) -> Result<Vec<PendingFile>, PublishError> {
+        let mut groups = collect_again(&*self.store, &self.options, lost).await?;
+        let uploads: Vec<_> = lost
+            .iter()
+            .map(|file| {
+                let key = GroupKey::of(&file.contents);
+                let group = groups.take(&key);
+                self.upload_again(file.clone(), key, group)
+            })
+            .collect();
+        stream::iter(uploads).buffered(self.options.uploads_at_once.max(1)).try_collect().await
+    }
+
+    async fn upload_again(
+        &self,
+        file: PendingFile,
+        key: GroupKey,
+        group: Option<Group>,
+    ) -> Result<PendingFile, PublishError> {
+        let unrecoverable = |reason: &str| PublishError::Unrecoverable {
+            key: file.key.clone(),
+            location: self.store.location(),
+            reason: reason.to_owned(),
+        };
+        let group = group
+            .filter(|group| group.rows() == file.contents.rows)
+            .ok_or_else(|| unrecoverable("its journal entries do not hold its rows any more"))?;
+        let again = self.upload(file.key.clone(), &key, &group).await?;
+        if again.contents.digest != file.contents.digest {
+            return Err(unrecoverable("its journal entries hold other rows than it did"));
         }
-        Ok(rebuilt)
+        Ok(again)
     }
 }

@@ -3,22 +3,23 @@
 use bytes::Bytes;
 use tripline_model::decode::digest;
 
-use super::encode::{Label, encode};
+use super::encode::{FileFormat, Label, encode};
 use super::group::{Group, GroupKey};
 use super::{PublishError, Publisher};
 use crate::checkpoint::{Contents, PendingFile};
 use crate::environment::FailPoint;
+use crate::layout::file_generation;
 
 impl Publisher {
-    /// Encodes a group and uploads it to `key` without completing the upload.
+    /// Encodes a group and uploads it to `key` without completing the upload. The key alone tells the
+    /// format and the generation, so that the same rows under the same key are the same file.
     pub(super) async fn upload(
         &self,
         key: String,
         group_key: &GroupKey,
         group: &Group,
-        generation: u64,
     ) -> Result<PendingFile, PublishError> {
-        let (file, contents) = self.build(&key, group_key, group, generation)?;
+        let (file, contents) = self.build(&key, group_key, group)?;
         let upload = self.store.start_upload(&key).await?;
         self.environment.reach(FailPoint::PublishAfterUploadStart)?;
         let bytes = file.len() as u64;
@@ -40,9 +41,11 @@ impl Publisher {
         key: &str,
         group_key: &GroupKey,
         group: &Group,
-        generation: u64,
     ) -> Result<(Vec<u8>, Contents), PublishError> {
         let failed = |reason: String| PublishError::Encode { key: key.to_owned(), reason };
+        let (format, generation) = FileFormat::of_key(key)
+            .zip(file_generation(key))
+            .ok_or_else(|| failed("it is not named as a published file is".to_owned()))?;
         let batches = group.in_time_order().map_err(|error| failed(error.to_string()))?;
         let mut sum = 0_u64;
         for batch in &batches {
@@ -56,8 +59,8 @@ impl Publisher {
             digest: sum,
             sources: &sources,
         };
-        let file = encode(self.options.format, group.schema(), &batches, &label)
-            .map_err(|error| failed(error.to_string()))?;
+        let file =
+            encode(format, group.schema(), &batches, &label).map_err(|error| failed(error.to_string()))?;
         let contents = Contents {
             table: group_key.table.to_string(),
             partition: group_key.partition.clone(),
