@@ -23,7 +23,7 @@ LAKE   ?= $(TARGET)/demo-lake
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: LAKE=<folder or s3://bucket/prefix> where the demo's lake goes ($(LAKE))"
+	@echo "  Variables: LAKE=<folder or s3://bucket/prefix>: where the demo's lake goes ($(LAKE))"
 
 demo: ## Real taxi trips through the real handlers into Parquet: no server, no account
 	$(CARGO) build --quiet --package tripline-cli
