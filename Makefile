@@ -16,9 +16,11 @@ MACHETE_VERSION := 0.9.1
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TRIPLINE := $(TARGET)/debug/tripline
 SAMPLE := pipelines/taxi/sample
-LAKE   ?= $(TARGET)/demo-lake
+SCHEDULES ?= 1000
+SEED      ?= 0
+LAKE      ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers test-lambda model lint build package events servers clean
+.PHONY: help demo test test-rust test-readers test-lambda model sim lint build package events servers clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +40,9 @@ test-rust: ## Rust tests; those that need a server start it
 	$(CARGO) test --workspace --all-targets
 	$(CARGO) test --workspace --doc
 
+# The tool is built as `test-rust` builds it: on its own it would need dependencies with other features.
 test-readers: $(VENV)/ready ## Published files as other readers see them: DuckDB, pyarrow
-	$(CARGO) build --quiet --package tripline-cli
+	$(CARGO) test --quiet --workspace --all-targets --no-run
 	$(VENV)/bin/python -m pytest -q tests/readers
 
 test-lambda: $(VENV)/ready ## Both functions under cargo lambda, into a folder and onto an S3 server
@@ -47,6 +50,9 @@ test-lambda: $(VENV)/ready ## Both functions under cargo lambda, into a folder a
 
 model: ## Model-check the protocol at all bounds and look for every mutant; prints the states explored
 	$(CARGO) run --quiet --package tripline-protocol-model
+
+sim: ## Play random schedules against the real code: SCHEDULES=1000 SEED=0
+	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(CARGO) test --quiet --package tripline-lake --test simulation
 
 lint: $(TOOLS)/bin/cargo-machete $(TOOLS)/bin/cargo-deny ## Formatting, clippy, unused dependencies, licences, shell scripts
 	$(CARGO) fmt --all --check

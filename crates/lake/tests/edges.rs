@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use support::*;
 use tripline_lake::checkpoint;
 use tripline_lake::clock::ManualClock;
-use tripline_lake::journal::{Appended, Journal, JournalError, MIN_RETENTION};
+use tripline_lake::journal::{Appended, Journal, JournalError, MIN_RETENTION, TAIL_AGE};
 use tripline_lake::layout::entry_key;
 use tripline_lake::publish::{FileFormat, PublishError, PublishOptions, PublishReport};
 use tripline_lake::store::{
@@ -266,6 +266,31 @@ async fn a_number_that_is_refused_and_never_there_is_not_tried_for_ever() {
     let result = tokio::time::timeout(Duration::from_secs(5), append_to(&journal, "shard-0", 1..=3)).await;
     let error = result.expect("it gives up").unwrap_err();
     assert!(matches!(error, JournalError::Vanished { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_slow_look_up_makes_the_tail_older() {
+    let (world, store, lake) = bench().await;
+    append(&lake, 1..=3).await;
+    let (clock, look_ups) = (world.clock.clone(), Arc::new(AtomicU64::new(0)));
+    let counted = look_ups.clone();
+    let view = View::of(&store).before(move |operation, key| {
+        // Its first reading.
+        if operation == Operation::Get && key == "_tripline/checkpoint.json" {
+            counted.fetch_add(1, Ordering::SeqCst);
+            clock.advance(i64::try_from(TAIL_AGE.as_millis()).unwrap() - 1);
+        }
+        None
+    });
+    let lake = open(view, &world).await;
+    let journal = lake.journal(Role::Lake);
+    look_ups.store(0, Ordering::SeqCst);
+    // Nothing is new, so that the tail is as old as its look-up.
+    for (pass, wanted) in [(0, 1), (0, 1), (1, 2)] {
+        world.clock.advance(pass);
+        append_to(&journal, "shard-0", 1..=3).await.unwrap();
+        assert_eq!(look_ups.load(Ordering::SeqCst), wanted);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -535,6 +560,64 @@ async fn a_second_commit_also_needs_the_checkpoint_that_it_was_made_from() {
     assert!(report.gave_way);
     assert_eq!(report.commits, 0);
     read_lake(&store).await.assert_exactly(20);
+    assert_clean(&store).await;
+}
+
+#[tokio::test]
+async fn another_s_commit_of_the_same_generation_is_not_taken_for_ones_own() {
+    let (world, store, lake) = bench().await;
+    append(&lake, 1..=10).await;
+    // The other commits and dies at once: its checkpoint has the generation that this run's would have.
+    let (rival_store, rival_world) = (store.clone(), world.clone());
+    let died = AtomicBool::new(false);
+    let view = View::of(&store).before(move |operation, key| {
+        let commits = operation == Operation::Put && key == "_tripline/checkpoint.json";
+        let (store, world) = (rival_store.clone(), rival_world.clone());
+        let rival = async move { die_at(FailPoint::PublishAfterCommit, &store, &world).await };
+        let now = commits && !died.swap(true, Ordering::SeqCst);
+        now.then(|| Box::pin(rival) as BoxFuture<'static, ()>)
+    });
+    let report = publish(&open(view, &world).await).await;
+    assert!(report.gave_way);
+    assert_eq!((report.commits, report.entries), (0, 0));
+    assert!(read_lake(&store).await.rides.is_empty());
+    publish(&lake).await;
+    read_lake(&store).await.assert_exactly(10);
+    assert_clean(&store).await;
+}
+
+#[tokio::test]
+async fn an_entry_that_covers_records_again_stops_its_lane() {
+    let (_, store, lake) = bench().await;
+    append(&lake, 1..=5).await;
+    // What another writer, of another protocol, might have put there.
+    let (_, other_store, other) = bench().await;
+    append(&other, 1..=3).await;
+    append(&other, 4..=6).await;
+    let key = entry_key(&folder("shard-0"), 2);
+    let doubled = other_store.get(&key).await.unwrap().unwrap().body;
+    assert!(matches!(store.put(&key, doubled, Condition::Absent).await.unwrap(), Put::Stored { .. }));
+    let report = publish(&lake).await;
+    assert_eq!((report.entries, report.stopped.len()), (1, 1));
+    assert!(report.stopped[0].reason.contains("doubled"), "{}", report.stopped[0].reason);
+    read_lake(&store).await.assert_exactly(5);
+}
+
+#[tokio::test]
+async fn rows_of_two_schemas_in_one_partition_lie_in_two_files() {
+    let (_, store, lake) = bench().await;
+    let newer = pipeline_from(&PIPELINE.replace("schema_version = 1", "schema_version = 2").replace(
+        "{ name = \"zone\", type = \"string\" },",
+        "{ name = \"zone\", type = \"string\" },\n{ name = \"tip\", type = \"float64\" },",
+    ));
+    for (number, pipeline) in [(1, &pipeline()), (2, &newer)] {
+        let records = Records::from(vec![(number, payload(3))]);
+        let journal = lake.journal(Role::Lake);
+        journal.append(pipeline, &shard("shard-0"), &records.borrow(), FAR).await.unwrap();
+    }
+    publish(&lake).await;
+    assert_eq!(bodies(&store, "ride/area=north/hour=00/").await.len(), 2);
+    assert_eq!(read_lake(&store).await.rides[&3], 2, "a position is a record, whatever its id");
     assert_clean(&store).await;
 }
 

@@ -184,6 +184,16 @@ pub enum EntryError {
         /// What is there.
         found: String,
     },
+    /// A section is larger than any reader accepts.
+    #[error(
+        "section {table} has {bytes} bytes where {MAX_SECTION_BYTES} are allowed; deliver smaller batches"
+    )]
+    TooLarge {
+        /// Table name.
+        table: String,
+        /// Bytes of its rows, unpacked.
+        bytes: u64,
+    },
     /// A section's columns cannot be written or read.
     #[error("section {table}: {source}")]
     Columns {
@@ -289,6 +299,10 @@ fn pack_section(section: &Section) -> Result<(Vec<u8>, SectionHeader), EntryErro
     let mut writer = StreamWriter::try_new(raw, &section.rows.schema()).map_err(columns)?;
     writer.write(&section.rows).map_err(columns)?;
     let raw = writer.into_inner().map_err(columns)?;
+    // What no reader would unpack must not be committed; the mapping's bisecting makes it smaller.
+    if raw.len() as u64 > MAX_SECTION_BYTES {
+        return Err(EntryError::TooLarge { table, bytes: raw.len() as u64 });
+    }
     let frame = zstd::bulk::compress(&raw, ZSTD_LEVEL)
         .map_err(|source| EntryError::Compression { table: table.clone(), source })?;
     let partitions = section
