@@ -5,6 +5,7 @@
 mod deadline;
 mod logs;
 mod parse;
+mod start;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use deadline::deadline_ms;
 pub use logs::start_logs;
 use parse::{parse_bytes, parse_duration, parse_flag};
+pub use start::{StartError, open_lake};
 use tripline_lake::publish::{FileFormat, PublishOptions};
 use tripline_lake::store::StoreOptions;
 

@@ -5,27 +5,9 @@ use std::time::Instant;
 
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
-use tripline_lake::Lake;
-use tripline_lake::identity::IdentityError;
 use tripline_lake::publish::{FileFormat, PublishError, PublishReport};
-use tripline_lake::store::{StoreError, open};
-use tripline_model::pipeline::{LakeFormat, Pipeline, PipelineError};
-use tripline_settings::Settings;
-
-/// The function cannot start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The pipeline file is wrong.
-    #[error(transparent)]
-    Pipeline(#[from] PipelineError),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The lake must not be used.
-    #[error(transparent)]
-    Lake(#[from] IdentityError),
-}
+use tripline_model::pipeline::{LakeFormat, Pipeline};
+use tripline_settings::{Settings, StartError, open_lake};
 
 /// A run ended, but something needs a person.
 #[derive(Debug, thiserror::Error)]
@@ -106,11 +88,8 @@ impl Publish {
     /// # Errors
     /// [`StartError`].
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
-        let pipeline = Pipeline::load(&settings.pipeline)?;
-        let store = open(&settings.lake, &settings.store).await?;
-        let lake = Lake::open(store, tripline_lake::Environment::default(), &pipeline.id).await?;
-        let options = settings.publish_options(file_format(&pipeline));
-        Ok(Self { publisher: lake.publisher(options) })
+        let (pipeline, lake) = open_lake(settings).await?;
+        Ok(Self { publisher: lake.publisher(settings.publish_options(file_format(&pipeline))) })
     }
 
     /// Publishes until nothing is left or the deadline (milliseconds since 1970 UTC) is near.

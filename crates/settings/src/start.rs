@@ -1,0 +1,36 @@
+//! What both functions do first: load the pipeline, open its lake.
+
+use std::sync::Arc;
+
+use tripline_lake::identity::IdentityError;
+use tripline_lake::store::{StoreError, open};
+use tripline_lake::{Environment, Lake};
+use tripline_model::pipeline::{Pipeline, PipelineError};
+
+use crate::Settings;
+
+/// A function cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The pipeline file is wrong.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The lake must not be used.
+    #[error(transparent)]
+    Lake(#[from] IdentityError),
+}
+
+/// Loads the pipeline that the settings name and opens its lake.
+///
+/// # Errors
+/// [`StartError`]; nothing has been written then but the proof of the store's conditions.
+pub async fn open_lake(settings: &Settings) -> Result<(Arc<Pipeline>, Lake), StartError> {
+    let pipeline = Arc::new(Pipeline::load(&settings.pipeline)?);
+    let store = open(&settings.lake, &settings.store).await?;
+    let lake = Lake::open(store, Environment::default(), &pipeline.id).await?;
+    Ok((pipeline, lake))
+}
