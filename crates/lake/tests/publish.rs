@@ -9,21 +9,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use support::bench::{View, dying, open, publish};
 use support::*;
-use tripline_lake::checkpoint;
-use tripline_lake::publish::{FileFormat, PublishOptions, PublishReport};
+use tripline_lake::layout::CHECKPOINT;
+use tripline_lake::publish::{FileFormat, PublishOptions};
 use tripline_lake::store::{Condition, FaultStore, MemoryStore, ObjectStore, Operation, Put};
 use tripline_lake::{FailPoint, Lake, Role};
 
 async fn store_with(world: &World, ranges: &[std::ops::RangeInclusive<u64>]) -> (MemoryStore, Lake) {
     let store = MemoryStore::new(world.clock.clone());
-    let lake = open(&store, world).await;
+    let lake = open(store.clone(), world).await;
     append(&lake, "shard-0", ranges).await;
     (store, lake)
-}
-
-async fn open(store: &MemoryStore, world: &World) -> Lake {
-    Lake::open(Arc::new(store.clone()), world.environment.clone(), "rides").await.unwrap()
 }
 
 async fn append(lake: &Lake, name: &str, ranges: &[std::ops::RangeInclusive<u64>]) {
@@ -32,17 +29,6 @@ async fn append(lake: &Lake, name: &str, ranges: &[std::ops::RangeInclusive<u64>
         let records = Records::range(numbers.clone());
         journal.append(&pipeline, &shard(name), &records.borrow(), FAR).await.unwrap();
     }
-}
-
-async fn publish(lake: &Lake) -> PublishReport {
-    lake.publisher(PublishOptions::default()).run(FAR).await.unwrap()
-}
-
-/// A world in which a publisher dies at a point.
-fn dying(world: &World, point: FailPoint) -> World {
-    let mut environment = world.environment.clone();
-    environment.mishaps = Arc::new(DieAt { at: Some((point, 1)), ..DieAt::default() });
-    World { environment, ..world.clone() }
 }
 
 #[tokio::test]
@@ -121,12 +107,12 @@ async fn json_lines_hold_the_same_rows() {
 async fn nothing_is_visible_before_the_commit() {
     let world = world(None);
     let (store, _) = store_with(&world, &[1..=20]).await;
-    let lake = open(&store, &dying(&world, FailPoint::PublishBeforeCommit)).await;
+    let lake = open(store.clone(), &dying(&world, FailPoint::PublishBeforeCommit)).await;
     assert!(lake.publisher(PublishOptions::default()).run(FAR).await.is_err());
     assert!(!store.uploads().is_empty(), "the files are uploaded");
     assert!(read_lake(&store).await.rides.is_empty());
     // The strays are left to the bucket's lifecycle rule; the next run publishes anew.
-    publish(&open(&store, &world).await).await;
+    publish(&open(store.clone(), &world).await).await;
     read_lake(&store).await.assert_exactly(20);
 }
 
@@ -134,12 +120,12 @@ async fn nothing_is_visible_before_the_commit() {
 async fn committed_files_become_visible_in_the_next_run_if_the_publisher_dies() {
     let world = world(None);
     let (store, _) = store_with(&world, &[1..=20]).await;
-    let lake = open(&store, &dying(&world, FailPoint::PublishAfterCommit)).await;
+    let lake = open(store.clone(), &dying(&world, FailPoint::PublishAfterCommit)).await;
     assert!(lake.publisher(PublishOptions::default()).run(FAR).await.is_err());
     assert!(read_lake(&store).await.rides.is_empty());
     let audit = assert_clean(&store).await;
     assert!(audit.pending > 0);
-    let report = publish(&open(&store, &world).await).await;
+    let report = publish(&open(store.clone(), &world).await).await;
     assert_eq!((report.entries, report.files.len() as u64), (0, audit.pending));
     read_lake(&store).await.assert_exactly(20);
 }
@@ -148,13 +134,13 @@ async fn committed_files_become_visible_in_the_next_run_if_the_publisher_dies() 
 async fn an_upload_that_expired_is_built_again_from_the_journal() {
     let world = world(None);
     let (store, _) = store_with(&world, &[1..=20, 21..=40]).await;
-    let lake = open(&store, &dying(&world, FailPoint::PublishAfterCommit)).await;
+    let lake = open(store.clone(), &dying(&world, FailPoint::PublishAfterCommit)).await;
     assert!(lake.publisher(PublishOptions::default()).run(FAR).await.is_err());
     for (_, upload) in store.uploads() {
         store.expire_upload(&upload);
     }
     world.clock.advance(30 * 24 * HOUR_MS);
-    let report = publish(&open(&store, &world).await).await;
+    let report = publish(&open(store.clone(), &world).await).await;
     assert!(report.rebuilt > 0);
     read_lake(&store).await.assert_exactly(40);
     assert_clean(&store).await;
@@ -163,14 +149,13 @@ async fn an_upload_that_expired_is_built_again_from_the_journal() {
 #[tokio::test]
 async fn of_two_publishers_one_gives_way() {
     let world = world(None);
-    let (store, slow) = store_with(&world, &[1..=20]).await;
-    let fast = open(&store, &world).await;
+    let (store, _) = store_with(&world, &[1..=20]).await;
+    let fast = open(store.clone(), &world).await;
     // The slow one has read and uploaded when the fast one runs from start to end: at the moment of
     // its commit.
-    let racing = FaultStore::counting(store.clone());
-    let slow_store = RunBefore { inner: store.clone(), key: "_tripline/checkpoint.json", rival: fast };
+    let slow_store =
+        View::of(&store).with_rival(fast, |operation, key| operation == Operation::Put && key == CHECKPOINT);
     let lake = Lake::open(Arc::new(slow_store), world.environment.clone(), "rides").await.unwrap();
-    drop((slow, racing));
     let report = lake.publisher(PublishOptions::default()).run(FAR).await.unwrap();
     assert!(report.gave_way);
     assert_eq!(report.commits, 0);
@@ -277,76 +262,4 @@ async fn rows_of_two_schemas_never_share_a_file() {
     publish(&lake).await;
     read_lake(&store).await.assert_exactly(13);
     assert_clean(&store).await;
-}
-
-/// Runs a rival publisher to its end when this store is first asked to write `key`.
-#[derive(Debug)]
-struct RunBefore {
-    inner: MemoryStore,
-    key: &'static str,
-    rival: Lake,
-}
-
-#[async_trait::async_trait]
-impl ObjectStore for RunBefore {
-    async fn put(
-        &self,
-        key: &str,
-        body: Bytes,
-        condition: Condition,
-    ) -> Result<Put, tripline_lake::store::StoreError> {
-        if key == self.key && checkpoint::load(&self.inner, "rides").await.unwrap().tag.is_none() {
-            publish(&self.rival).await;
-        }
-        self.inner.put(key, body, condition).await
-    }
-    async fn get(
-        &self,
-        key: &str,
-    ) -> Result<Option<tripline_lake::store::Object>, tripline_lake::store::StoreError> {
-        self.inner.get(key).await
-    }
-    async fn head(
-        &self,
-        key: &str,
-    ) -> Result<Option<tripline_lake::store::ObjectMeta>, tripline_lake::store::StoreError> {
-        self.inner.head(key).await
-    }
-    async fn delete(&self, key: &str) -> Result<(), tripline_lake::store::StoreError> {
-        self.inner.delete(key).await
-    }
-    async fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<tripline_lake::store::ObjectMeta>, tripline_lake::store::StoreError> {
-        self.inner.list(prefix, start_after, limit).await
-    }
-    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, tripline_lake::store::StoreError> {
-        self.inner.list_folders(prefix).await
-    }
-    async fn start_upload(&self, key: &str) -> Result<String, tripline_lake::store::StoreError> {
-        self.inner.start_upload(key).await
-    }
-    async fn upload_part(
-        &self,
-        key: &str,
-        upload: &str,
-        number: u16,
-        body: Bytes,
-    ) -> Result<String, tripline_lake::store::StoreError> {
-        self.inner.upload_part(key, upload, number, body).await
-    }
-    async fn complete_upload(
-        &self,
-        key: &str,
-        upload: &str,
-        parts: &[String],
-    ) -> Result<tripline_lake::store::Completed, tripline_lake::store::StoreError> {
-        self.inner.complete_upload(key, upload, parts).await
-    }
-    fn location(&self) -> String {
-        self.inner.location()
-    }
 }

@@ -8,6 +8,8 @@
     clippy::panic
 )]
 
+pub mod bench;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
