@@ -54,6 +54,12 @@ pub const VARIABLES: &[Variable] = &[
         "`true` where the event source mapping has ReportBatchItemFailures; otherwise a partial failure fails the batch",
     ),
     variable(
+        "TRIPLINE_CHECK_MAPPING",
+        "`false`",
+        "`true`: `ingest` looks at its own event source mappings and refuses to work under settings that would lose \
+         records; needs `lambda:ListEventSourceMappings` and a way to Lambda's API",
+    ),
+    variable(
         "TRIPLINE_JOURNAL_RETENTION",
         "`7d`",
         "how long published journal entries are kept; at least `1h`",
@@ -99,6 +105,9 @@ pub struct Settings {
     pub source_epoch: String,
     /// The event source mapping honours partial responses.
     pub partial_responses: bool,
+    /// Name of the function, where it is to look at its own event source mappings before anything is
+    /// written.
+    pub own_function: Option<String>,
     /// Retention of published entries.
     pub retention: Duration,
     /// Bound of a commit, bytes of unpacked rows.
@@ -147,6 +156,7 @@ impl Settings {
             format: reader.format(),
             source_epoch: reader.get("TRIPLINE_SOURCE_EPOCH").unwrap_or_default(),
             partial_responses: reader.value("TRIPLINE_PARTIAL_RESPONSES", false, parse_flag),
+            own_function: reader.own_function(),
             retention: reader.value(
                 "TRIPLINE_JOURNAL_RETENTION",
                 PublishOptions::default().retention,
@@ -241,6 +251,21 @@ impl Reader {
             self.faults.push(error.to_string());
             StoreOptions::default()
         })
+    }
+
+    fn own_function(&mut self) -> Option<String> {
+        if !self.value("TRIPLINE_CHECK_MAPPING", false, parse_flag) {
+            return None;
+        }
+        let name = self.get("AWS_LAMBDA_FUNCTION_NAME");
+        if name.is_none() {
+            self.faults.push(
+                "TRIPLINE_CHECK_MAPPING is true, but AWS_LAMBDA_FUNCTION_NAME does not say which function this is; \
+                 leave the former out where there is no mapping"
+                    .to_owned(),
+            );
+        }
+        name
     }
 
     fn format(&mut self) -> Option<FileFormat> {

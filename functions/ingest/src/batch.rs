@@ -14,6 +14,8 @@ use tripline_stream::event::{EnvelopeError, Event};
 use tripline_stream::kinesis::PartitionRecords;
 use tripline_stream::response::BatchResponse;
 
+use crate::mapping::{MappingCheck, MappingFault, Mappings};
+
 /// Share of the remaining time that is kept for answering: one tenth, at most a second. A request
 /// that is under way when it begins is given up, and the batch comes again.
 const ANSWER_MARGIN: (i64, i64) = (10, 1_000);
@@ -26,6 +28,8 @@ pub struct IngestOptions {
     /// The event source mapping has `ReportBatchItemFailures`. Without it a response that lists
     /// failures would be taken as success, so a partial failure must fail the invocation.
     pub partial_responses: bool,
+    /// Where the function's own event source mappings can be seen; without it they are trusted.
+    pub mappings: Option<Arc<dyn Mappings>>,
 }
 
 /// The ingest function, started. Safe to use from concurrent invocations.
@@ -35,6 +39,7 @@ pub struct Ingest {
     journal: Journal,
     clock: Arc<dyn Clock>,
     options: IngestOptions,
+    mapping_check: Option<MappingCheck>,
     /// Buffers for decoded payloads, one per concurrent invocation, kept between invocations.
     arenas: Mutex<Vec<Vec<u8>>>,
 }
@@ -77,6 +82,9 @@ pub enum IngestError {
     /// The event cannot be read.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// What invokes the function would lose records.
+    #[error(transparent)]
+    Mapping(#[from] MappingFault),
     /// Nothing of a source partition is known to be in.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -107,7 +115,12 @@ impl Ingest {
     #[must_use]
     pub fn new(pipeline: Arc<Pipeline>, lake: &Lake, options: IngestOptions) -> Self {
         let clock = Arc::clone(&lake.environment().clock);
-        Self { pipeline, journal: lake.journal(Role::Lake), clock, options, arenas: Mutex::default() }
+        let mapping_check = options
+            .mappings
+            .clone()
+            .map(|mappings| MappingCheck::new(mappings, Arc::clone(&clock), options.partial_responses));
+        let journal = lake.journal(Role::Lake);
+        Self { pipeline, journal, clock, options, mapping_check, arenas: Mutex::default() }
     }
 
     /// Handles the event in `body`, to be answered before `deadline_ms` (milliseconds since 1970
@@ -139,6 +152,11 @@ impl Ingest {
             // Other kinds of events are refused by the parser until they are handled here.
             return Ok(Answer { response: BatchResponse::success(), batch: Batch::default() });
         };
+        if let Some(check) = &self.mapping_check {
+            for PartitionRecords { partition, .. } in &event.partitions {
+                check.check(&partition.source).await?;
+            }
+        }
         let mut batch = Batch { partitions: event.partitions.len() as u64, ..Batch::default() };
         let mut response = BatchResponse::success();
         let mut first_error = None;

@@ -197,6 +197,6 @@ enum Outcome {
 }
 
 fn start_ingest(pipeline: &Arc<Pipeline>, lake: &Lake) -> Ingest {
-    let options = IngestOptions { source_epoch: String::new(), partial_responses: true };
+    let options = IngestOptions { partial_responses: true, ..IngestOptions::default() };
     Ingest::new(Arc::clone(pipeline), lake, options)
 }

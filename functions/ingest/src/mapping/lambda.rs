@@ -1,0 +1,82 @@
+//! Mappings as Lambda's own API tells them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::error::DisplayErrorContext;
+use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType};
+use tokio::sync::OnceCell;
+
+use super::{Mappings, SourceMapping};
+
+/// A look takes some tens of milliseconds; where there is no way to the API, a batch waits no longer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks Lambda. Connects at the first look.
+#[derive(Debug)]
+pub struct LambdaMappings {
+    function: String,
+    client: OnceCell<Client>,
+}
+
+impl LambdaMappings {
+    /// The mappings of the function with this name, as `AWS_LAMBDA_FUNCTION_NAME` has it.
+    #[must_use]
+    pub fn new(function: String) -> Self {
+        Self { function, client: OnceCell::new() }
+    }
+
+    async fn client(&self) -> &Client {
+        let connect = async || {
+            let patience =
+                TimeoutConfig::builder().connect_timeout(PATIENCE).operation_timeout(PATIENCE).build();
+            let loader = aws_config::defaults(BehaviorVersion::latest())
+                .timeout_config(patience)
+                .retry_config(RetryConfig::standard());
+            Client::new(&loader.load().await)
+        };
+        self.client.get_or_init(connect).await
+    }
+
+    /// Whether a function's ARN, with or without a qualifier, is that of this function.
+    fn is_own(&self, arn: &str) -> bool {
+        arn.split(':').nth(6) == Some(&self.function)
+    }
+}
+
+#[async_trait]
+impl Mappings for LambdaMappings {
+    // Asked by source: a question by function name would leave out the mappings of aliases.
+    async fn of(&self, source: &str) -> Result<Vec<SourceMapping>, String> {
+        let client = self.client().await;
+        let mut pages = client.list_event_source_mappings().event_source_arn(source).into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| DisplayErrorContext(error).to_string())?;
+            let own = |mapping: &&EventSourceMappingConfiguration| {
+                mapping.function_arn().is_some_and(|arn| self.is_own(arn))
+            };
+            found.extend(page.event_source_mappings().iter().filter(own).map(SourceMapping::from));
+        }
+        Ok(found)
+    }
+}
+
+impl From<&EventSourceMappingConfiguration> for SourceMapping {
+    fn from(mapping: &EventSourceMappingConfiguration) -> Self {
+        Self {
+            id: mapping.uuid().unwrap_or_default().to_owned(),
+            // Creating, Enabling, Enabled, Updating, and Disabling, which may still deliver.
+            is_active: !matches!(mapping.state(), Some("Disabled" | "Deleting")),
+            parallelization_factor: mapping.parallelization_factor().unwrap_or(1),
+            reports_batch_item_failures: mapping
+                .function_response_types()
+                .contains(&FunctionResponseType::ReportBatchItemFailures),
+            tumbling_window_seconds: mapping.tumbling_window_in_seconds().unwrap_or(0),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The function looks at its own event source mappings, and writes nothing under those that would lose
+//! records: its real binary, before a server that answers as Lambda's API does (ListEventSourceMappings,
+//! AWS Lambda API reference).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+use support::{Bench, Sample, taxi};
+use tripline_test_support::{Answer, Function};
+
+/// Lambda's API with some mappings; keeps the request lines.
+struct LambdaApi {
+    url: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl LambdaApi {
+    fn start(status: u16, body: Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+        let keep = Arc::clone(&requests);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                keep.lock().unwrap().extend(lines.next());
+                while lines.next().is_some_and(|line| !line.is_empty()) {}
+                let body = body.to_string();
+                let length = body.len();
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+                     connection: close\r\n\r\n{body}"
+                );
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn with(mappings: &[Value]) -> Self {
+        Self::start(200, json!({ "EventSourceMappings": mappings }))
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// A mapping as it should be, with some members changed.
+fn mapping(changes: Value) -> Value {
+    let mut mapping = json!({
+        "UUID": "00000000-0000-0000-0000-00000000000a",
+        "State": "Enabled",
+        "FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:test:live",
+        "EventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/trips",
+        "ParallelizationFactor": 1,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "TumblingWindowInSeconds": 0,
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        mapping[name] = value.clone();
+    }
+    mapping
+}
+
+fn start(bench: &Bench, api: &LambdaApi) -> Function {
+    let variables = [
+        ("TRIPLINE_PIPELINE", taxi()),
+        ("TRIPLINE_LAKE", bench.folder.path().to_owned()),
+        ("TRIPLINE_CHECK_MAPPING", "true".into()),
+        ("TRIPLINE_PARTIAL_RESPONSES", "true".into()),
+        ("AWS_ENDPOINT_URL_LAMBDA", api.url.clone().into()),
+        ("AWS_REGION", "us-east-1".into()),
+        ("AWS_ACCESS_KEY_ID", "AKIDTEST".into()),
+        ("AWS_SECRET_ACCESS_KEY", "secrettest".into()),
+    ];
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (*name, value.to_str().unwrap())).collect();
+    Function::start(env!("CARGO_BIN_EXE_ingest"), &variables).unwrap()
+}
+
+/// The error by which a batch is refused. Nothing is in the journal then.
+async fn refusal(mappings: &[Value]) -> String {
+    let bench = Bench::new().await;
+    let function = start(&bench, &LambdaApi::with(mappings));
+    let answer = function.invoke(Sample::of("trips").body()).unwrap();
+    assert!(bench.entries().await.is_empty(), "written before the mapping was known");
+    answer.error().unwrap_or_else(|| panic!("taken under {mappings:?}"))
+}
+
+#[tokio::test]
+async fn a_mapping_that_would_lose_records_is_refused_before_anything_is_written() {
+    let id = "00000000-0000-0000-0000-00000000000a";
+    let cases = [
+        (json!({"ParallelizationFactor": 2}), "ParallelizationFactor 2"),
+        (json!({"FunctionResponseTypes": []}), "lacks ReportBatchItemFailures"),
+        (json!({"TumblingWindowInSeconds": 60}), "tumbling window"),
+        // What is being disabled may still deliver.
+        (json!({"State": "Disabling", "ParallelizationFactor": 10}), "ParallelizationFactor 10"),
+    ];
+    for (changes, expected) in cases {
+        let error = refusal(&[mapping(changes)]).await;
+        for part in [expected, id, "stream/"] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_mapping_of_the_same_stream_is_refused() {
+    let other = mapping(json!({"UUID": "00000000-0000-0000-0000-00000000000b"}));
+    let error = refusal(&[mapping(json!({})), other]).await;
+    assert!(
+        error.contains("0000000a, ") && error.contains("0000000b") && error.contains("disable"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn mappings_of_other_functions_and_those_that_are_off_do_not_count() {
+    let bench = Bench::new().await;
+    let others = [
+        mapping(json!({})),
+        mapping(json!({
+            "FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:test2",
+            "ParallelizationFactor": 10
+        })),
+        mapping(json!({"State": "Disabled", "ParallelizationFactor": 10})),
+    ];
+    let api = LambdaApi::with(&others);
+    let function = start(&bench, &api);
+    for _ in 0..3 {
+        assert!(function.invoke(Sample::of("trips").body()).unwrap().response().is_some());
+    }
+    assert_eq!(bench.trips().await, 20);
+    // Asked by stream, as a question by function name would leave out aliases; and asked once.
+    let requests = api.requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    assert!(requests[0].contains("/event-source-mappings") && requests[0].contains("EventSourceArn=arn"));
+}
+
+#[tokio::test]
+async fn mappings_that_cannot_be_seen_are_trusted_and_warned_about() {
+    let bench = Bench::new().await;
+    let denied =
+        json!({"Type": "User", "Message": "not authorized to perform: lambda:ListEventSourceMappings"});
+    let function = start(&bench, &LambdaApi::start(403, denied));
+    for _ in 0..2 {
+        let answer = function.invoke(Sample::of("trips").body()).unwrap();
+        assert!(matches!(answer, Answer::Response(_)), "{answer:?}");
+    }
+    let warnings: Vec<String> =
+        function.end().into_iter().filter(|line| line.contains("cannot be seen")).collect();
+    assert_eq!(warnings.len(), 1, "once, not with every batch: {warnings:?}");
+    assert!(warnings[0].contains("lambda:ListEventSourceMappings"), "{warnings:?}");
+    assert_eq!(bench.trips().await, 20);
+}
