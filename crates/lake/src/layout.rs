@@ -3,6 +3,7 @@
 //! ```text
 //! _tripline/identity.json          whose lake this is
 //! _tripline/checkpoint.json        what has been published
+//! _tripline/redrive/<number>       redrives of dead letters, numbered 1, 2, 3…
 //! _journal/<lane>/<number>         journal entries, numbered 1, 2, 3…
 //! <event type>/<partition>/…       the tables, one root each
 //! dead_letter/<partition>/…
@@ -14,6 +15,8 @@
 pub const IDENTITY: &str = "_tripline/identity.json";
 /// Object that holds the publish checkpoint.
 pub const CHECKPOINT: &str = "_tripline/checkpoint.json";
+/// Folder of all redrives.
+pub const REDRIVE: &str = "_tripline/redrive/";
 /// Folder of all lanes.
 pub const JOURNAL: &str = "_journal/";
 
@@ -30,6 +33,12 @@ pub fn lane_prefix(folder: &str) -> String {
 #[must_use]
 pub fn entry_key(folder: &str, number: u64) -> String {
     format!("{JOURNAL}{folder}/{number:0width$}", width = NUMBER_DIGITS)
+}
+
+/// Key of a redrive.
+#[must_use]
+pub fn redrive_key(number: u64) -> String {
+    format!("{REDRIVE}{number:0width$}", width = NUMBER_DIGITS)
 }
 
 /// The number in an entry's key; `None` for anything else.

@@ -6,6 +6,7 @@
 //!   harmless;
 //! * [`publish`]: turns journal entries into large partitioned files, committed by replacing one
 //!   checkpoint object;
+//! * [`redrive`]: sends dead letters and given-up batches again, each at most once more;
 //! * [`audit`]: proves from what lies in the store that every record is there once.
 //!
 //! The protocol and why it holds are written up in `ARCHITECTURE.md`.
@@ -21,6 +22,7 @@ pub mod lane;
 pub mod layout;
 mod patience;
 pub mod publish;
+pub mod redrive;
 pub mod store;
 mod text;
 

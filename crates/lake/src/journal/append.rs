@@ -6,10 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
-use super::decode::decode;
+use super::decode::Content;
 use super::entry::{EntryError, Origin, PackedEntry};
 use super::tail::{Tail, look_up, read_entry};
 use super::{Appended, Journal, JournalError};
@@ -22,10 +21,10 @@ use crate::store::{Condition, Put};
 /// times of neighbours may be out of order by a little where a record was skipped and came back.
 const ARRIVAL_SLACK_MS: i64 = 1_000;
 
-/// One call of [`Journal::append`].
+/// One call of [`Journal::append`] or [`Journal::append_dead_letters`].
 pub(super) struct Append<'a> {
     pub(super) journal: &'a Journal,
-    pub(super) pipeline: &'a Pipeline,
+    pub(super) content: Content<'a>,
     pub(super) origin: &'a SourcePartition,
     pub(super) lane: Lane,
     pub(super) folder: String,
@@ -149,8 +148,9 @@ impl Append<'_> {
 
     /// Decodes and packs the records from `start` on; those between `own` and `start` are duplicates.
     fn prepare(&self, own: usize, start: usize, tail: &Tail) -> Result<Prepared, JournalError> {
-        let fresh = self.records.get(start..).unwrap_or_default();
-        let decoded = decode(self.pipeline, self.origin, fresh, self.journal.environment.now_ms())
+        let decoded = self
+            .content
+            .decode(self.origin, self.records, start, self.journal.environment.now_ms())
             .map_err(|source| JournalError::Decode { lane: Box::new(self.lane.clone()), source })?;
         let duplicates = (start - own) as u64 + decoded.repeated;
         let refused = decoded.refused;

@@ -1,7 +1,9 @@
-//! A batch's records decoded up to the first that is refused.
+//! A batch's records as columns: events decoded up to the first that is refused, or dead letters.
 
 use tripline_model::batch::DecodedBatch;
-use tripline_model::decode::{DecodeError, Decoder, Pushed, Reason, Refusal};
+use tripline_model::decode::{
+    DeadLetter, DecodeError, Decoder, Pushed, Reason, Refusal, Stage, dead_letters,
+};
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
@@ -16,9 +18,73 @@ pub(super) struct Decoded {
     pub(super) full: bool,
 }
 
+/// What the records of a batch are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content<'a> {
+    /// Events of a pipeline, to be decoded.
+    Events(&'a Pipeline),
+    /// Records that a sink did not take: one letter for each record.
+    DeadLetters(Stage, &'a [DeadLetter<'a>]),
+}
+
+impl Content<'_> {
+    /// Makes columns of `records` from index `start` on.
+    pub(super) fn decode(
+        &self,
+        origin: &SourcePartition,
+        records: &[SourceRecord<'_>],
+        start: usize,
+        now_ms: i64,
+    ) -> Result<Decoded, DecodeError> {
+        match self {
+            Self::Events(pipeline) => {
+                decode(pipeline, origin, records.get(start..).unwrap_or_default(), now_ms)
+            }
+            Self::DeadLetters(stage, letters) => {
+                let fresh = letters.get(start..).unwrap_or_default();
+                take_letters(*stage, origin, fresh, now_ms)
+            }
+        }
+    }
+}
+
+fn take_letters(
+    stage: Stage,
+    origin: &SourcePartition,
+    letters: &[DeadLetter<'_>],
+    now_ms: i64,
+) -> Result<Decoded, DecodeError> {
+    let place = |letter: &DeadLetter<'_>| (letter.record.position, letter.record.sub_position);
+    let mut unique: Vec<DeadLetter<'_>> = Vec::with_capacity(letters.len());
+    for letter in letters {
+        if unique.last().is_none_or(|previous| place(previous) < place(letter)) {
+            unique.push(letter.clone());
+        }
+    }
+    let repeated = (letters.len() - unique.len()) as u64;
+    let (mut batch, taken) = dead_letters(stage, origin, &unique, now_ms)?;
+    let mut refused = None;
+    if let Some(first_left) = unique.get(taken) {
+        // The columns are full: an aggregate is in whole or not at all.
+        let at = first_left.record.position;
+        unique.truncate(unique.partition_point(|letter| letter.record.position < at));
+        batch = dead_letters(stage, origin, &unique, now_ms)?.0;
+        refused = Some((at, Refusal { reason: Reason::BatchFull, message: "the entry is full".to_owned() }));
+    }
+    let range = unique.first().zip(unique.last());
+    Ok(Decoded {
+        batch,
+        range: range.map(|(first, last)| (first.record.position, last.record.position)),
+        arrival_max_ms: unique.iter().filter_map(|letter| letter.record.arrival_ms).max(),
+        repeated,
+        full: refused.is_some() && range.is_some(),
+        refused: refused.filter(|_| range.is_none()),
+    })
+}
+
 /// Decodes up to the first refused record. Records that share its position are not taken either:
 /// an aggregate is in whole or not at all.
-pub(super) fn decode(
+fn decode(
     pipeline: &Pipeline,
     origin: &SourcePartition,
     records: &[SourceRecord<'_>],

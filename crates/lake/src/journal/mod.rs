@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tripline_model::batch::Counts;
-use tripline_model::decode::{DecodeError, Refusal};
+use tripline_model::decode::{DeadLetter, DecodeError, Refusal, Stage};
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
@@ -23,8 +23,10 @@ use crate::environment::{Crash, Environment, FailPoint};
 use crate::lane::{Lane, Role};
 use crate::store::{ObjectStore, StoreError};
 use append::Append;
+use decode::Content;
 use entry::EntryError;
 pub use tail::Tail;
+pub(crate) use tail::read_entry;
 
 /// A remembered tail older than this is looked up again. Together with the longest invocation
 /// (15 minutes) and a margin of another 15 it stays below [`MIN_RETENTION`], so that the number of
@@ -175,11 +177,39 @@ impl Journal {
         records: &[SourceRecord<'_>],
         deadline_ms: i64,
     ) -> Result<Appended, JournalError> {
-        let lane = Lane::new(&pipeline.id, self.role, origin);
+        self.run(&pipeline.id, origin, Content::Events(pipeline), records, deadline_ms).await
+    }
+
+    /// Commits dead letters that are not in yet, as [`append`](Self::append) does events: a lane's
+    /// records in order, each at most once however often the batch that they come from is delivered.
+    ///
+    /// # Errors
+    /// [`JournalError`]: they are not known to be in.
+    pub async fn append_dead_letters(
+        &self,
+        pipeline: &Pipeline,
+        origin: &SourcePartition,
+        stage: Stage,
+        letters: &[DeadLetter<'_>],
+        deadline_ms: i64,
+    ) -> Result<Appended, JournalError> {
+        let records: Vec<SourceRecord<'_>> = letters.iter().map(|letter| letter.record).collect();
+        self.run(&pipeline.id, origin, Content::DeadLetters(stage, letters), &records, deadline_ms).await
+    }
+
+    async fn run(
+        &self,
+        pipeline: &str,
+        origin: &SourcePartition,
+        content: Content<'_>,
+        records: &[SourceRecord<'_>],
+        deadline_ms: i64,
+    ) -> Result<Appended, JournalError> {
+        let lane = Lane::new(pipeline, self.role, origin);
         check_order(&lane, records)?;
         self.environment.reach(FailPoint::AppendStart)?;
         let append =
-            Append { journal: self, pipeline, origin, folder: lane.folder(), lane, records, deadline_ms };
+            Append { journal: self, content, origin, folder: lane.folder(), lane, records, deadline_ms };
         append.run().await
     }
 

@@ -115,7 +115,7 @@ async fn newest_number(
 }
 
 /// Reads an entry and checks that it is the lane's.
-pub(super) async fn read_entry(
+pub(crate) async fn read_entry(
     store: &dyn ObjectStore,
     lane: &Lane,
     folder: &str,

@@ -1,15 +1,16 @@
 //! The table of dead letters.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-use super::DecodeError;
 use super::columns::{Column, Full};
 use super::reason::Refusal;
 use super::row_digest::digest;
-use crate::batch::{DEAD_LETTER_TABLE, LakePartition, Section};
+use super::{DecodeError, Reason};
+use crate::batch::{Counts, DEAD_LETTER_TABLE, DecodedBatch, LakePartition, Section};
 use crate::pipeline::{FieldType, table_metadata, timestamp};
 use crate::source::{Payload, SourcePartition, SourceRecord};
 use crate::time::{Civil, MAX_MS, MIN_MS};
@@ -17,8 +18,43 @@ use crate::time::{Civil, MAX_MS, MIN_MS};
 /// Version of the dead-letter table's columns, which are the same for every pipeline.
 const SCHEMA_VERSION: u32 = 1;
 
+/// How far a record got before it became a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// It is no event: no sink has it.
+    Decode,
+    /// It is an event, and the search cluster did not take it: every other sink has it.
+    Search,
+}
+
+impl Stage {
+    /// Every stage.
+    pub const ALL: [Self; 2] = [Self::Decode, Self::Search];
+
+    /// Its code, as the table has it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Search => "search",
+        }
+    }
+}
+
+/// A record that a sink did not take.
+#[derive(Clone, Debug)]
+pub struct DeadLetter<'a> {
+    /// The record.
+    pub record: SourceRecord<'a>,
+    /// Why it was not taken.
+    pub refusal: Refusal,
+    /// The type that it told, where it is known.
+    pub event_type: Option<&'a str>,
+}
+
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let columns = [
+        ("stage", DataType::Utf8, false),
         ("reason", DataType::Utf8, false),
         ("error", DataType::Utf8, false),
         ("event_type", DataType::Utf8, true),
@@ -34,7 +70,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ];
     let fields: Vec<Field> =
         columns.into_iter().map(|(name, kind, null)| Field::new(name, kind, null)).collect();
-    let ids = ["source", "partition", "position", "sub_position"];
+    let ids = ["stage", "source", "partition", "position", "sub_position"];
     Arc::new(Schema::new_with_metadata(
         fields,
         table_metadata(DEAD_LETTER_TABLE, SCHEMA_VERSION, "failed_at", &ids),
@@ -45,6 +81,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 ///
 /// | column | type | |
 /// |---|---|---|
+/// | `stage` | text | code of the [`Stage`] at which it failed |
 /// | `reason` | text | code of the [`Reason`](super::Reason) |
 /// | `error` | text | what is wrong and where in the record |
 /// | `event_type` | text, may be null | the type it told, cut to 128 bytes |
@@ -56,7 +93,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// | `arrival_time` | timestamp, may be null | when the source took it in |
 /// | `failed_at` | timestamp | when it was decoded; the time column |
 ///
-/// A row is identified by source, partition, position and sub-position.
+/// A row is identified by stage, source, partition, position and sub-position.
 #[must_use]
 pub fn dead_letter_schema() -> SchemaRef {
     SCHEMA.clone()
@@ -68,6 +105,8 @@ const TYPE_BYTES: usize = 128;
 /// Dead letters being collected.
 #[derive(Debug)]
 pub(super) struct DeadLetters {
+    code: &'static str,
+    stage: Column,
     reason: Column,
     error: Column,
     event_type: Column,
@@ -84,9 +123,11 @@ pub(super) struct DeadLetters {
 }
 
 impl DeadLetters {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(stage: Stage) -> Self {
         let text = || Column::new(FieldType::String);
         Self {
+            code: stage.code(),
+            stage: text(),
             reason: text(),
             error: text(),
             event_type: text(),
@@ -135,6 +176,7 @@ impl DeadLetters {
         event_type: Option<&str>,
         now_ms: i64,
     ) -> Result<(), Full> {
+        self.stage.push_text(self.code)?;
         self.reason.push_text(refusal.reason.code())?;
         self.error.push_text(&refusal.message)?;
         match event_type {
@@ -159,8 +201,9 @@ impl DeadLetters {
         Ok(())
     }
 
-    fn columns_mut(&mut self) -> [&mut Column; 12] {
+    fn columns_mut(&mut self) -> [&mut Column; 13] {
         [
+            &mut self.stage,
             &mut self.reason,
             &mut self.error,
             &mut self.event_type,
@@ -179,6 +222,7 @@ impl DeadLetters {
     /// `now_ms` as for every row.
     pub(super) fn finish(self, now_ms: i64) -> Result<Section, DecodeError> {
         let columns = [
+            self.stage,
             self.reason,
             self.error,
             self.event_type,
@@ -203,4 +247,33 @@ impl DeadLetters {
             partition_of: vec![0; self.rows],
         })
     }
+}
+
+/// Makes rows of the dead-letter table of records that a sink did not take, in order.
+///
+/// The second value is how many were taken: fewer than all where the columns are full, and the rest
+/// belongs to another batch.
+///
+/// # Errors
+/// [`DecodeError`], which no records should lead to.
+pub fn dead_letters(
+    stage: Stage,
+    origin: &SourcePartition,
+    letters: &[DeadLetter<'_>],
+    now_ms: i64,
+) -> Result<(DecodedBatch, usize), DecodeError> {
+    let mut rows = DeadLetters::new(stage);
+    let mut reasons: BTreeMap<Reason, u64> = BTreeMap::new();
+    let mut taken = 0;
+    for letter in letters {
+        if rows.push(&letter.record, origin, &letter.refusal, letter.event_type, now_ms).is_err() {
+            break;
+        }
+        *reasons.entry(letter.refusal.reason).or_default() += 1;
+        taken += 1;
+    }
+    let counts = Counts { records: taken as u64, dead_letters: taken as u64, ..Counts::default() };
+    let dead_letter_reasons = reasons.into_iter().map(|(reason, count)| (reason.code(), count)).collect();
+    let sections = if rows.is_empty() { Vec::new() } else { vec![rows.finish(now_ms)?] };
+    Ok((DecodedBatch { sections, counts, event_time_max_ms: None, dead_letter_reasons }, taken))
 }

@@ -23,7 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_schema::ArrowError;
 
-pub use dead_letter::dead_letter_schema;
+pub use dead_letter::{DeadLetter, Stage, dead_letter_schema, dead_letters};
 pub use reason::{Reason, Refusal};
 pub use row_digest::{DigestError, digest};
 
@@ -108,7 +108,7 @@ impl<'p> Decoder<'p> {
             now_ms,
             record: Record::new(&pipeline.members),
             tables: pipeline.events.iter().map(|_| None).collect(),
-            dead_letters: DeadLetters::new(),
+            dead_letters: DeadLetters::new(Stage::Decode),
             counts: Counts::default(),
             reasons: BTreeMap::new(),
             event_time_max_ms: None,
