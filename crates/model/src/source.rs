@@ -34,6 +34,12 @@ impl Position {
         Self { high: 0, low: value as u128 }
     }
 
+    /// The position as a machine integer, if it fits: Kinesis' do not.
+    #[must_use]
+    pub fn as_u64(&self) -> Option<u64> {
+        if self.high == 0 { u64::try_from(self.low).ok() } else { None }
+    }
+
     /// Parses decimal digits. Leading zeros are ignored, as the value counts and not its spelling.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use arrow_array::{
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 
+use super::value::Cell;
 use crate::partition::Part;
 use crate::pipeline::FieldType;
 
@@ -86,6 +87,20 @@ impl Column {
 
     pub(super) fn binary() -> Self {
         Self { values: Values::Binary(Bytes::new()), nulls: NullBufferBuilder::new(0) }
+    }
+
+    /// Appends a field's value.
+    pub(super) fn push(&mut self, cell: &Cell<'_>) -> Result<(), Full> {
+        match cell {
+            Cell::Null => self.push_null(),
+            Cell::Bool(value) => self.push_bool(*value),
+            Cell::Integer(value) | Cell::Time(value) => {
+                self.push_integer(*value);
+            }
+            Cell::Float(value) => self.push_float(*value),
+            Cell::Text(text) => self.push_text(text)?,
+        }
+        Ok(())
     }
 
     pub(super) fn push_null(&mut self) {

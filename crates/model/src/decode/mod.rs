@@ -9,6 +9,7 @@
 
 mod columns;
 mod dead_letter;
+mod reader;
 mod reason;
 mod record;
 mod row_digest;
@@ -17,7 +18,6 @@ mod rows;
 mod tests;
 mod value;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -28,20 +28,22 @@ pub use reason::{Reason, Refusal};
 pub use row_digest::{DigestError, digest};
 
 use self::dead_letter::DeadLetters;
-use self::record::{Record, describe};
+pub(crate) use self::reader::{Reader, Unsound, policy};
+pub(crate) use self::record::Record;
 use self::rows::Rows;
+#[cfg(test)]
+pub(crate) use self::tests::panic_if_asked_to;
+pub(crate) use self::value::{Cell, read, watermark};
 use crate::batch::{Counts, DecodedBatch};
-use crate::json::{self, Kind};
-use crate::pipeline::{EventKind, EventTimeFrom, Members, Pipeline, Policy};
-use crate::source::{Payload, SourcePartition, SourceRecord};
+use crate::pipeline::{EventKind, EventTimeFrom, Pipeline, Policy};
+use crate::source::{SourcePartition, SourceRecord};
 
 /// Decodes a run of records of one source partition.
 #[derive(Debug)]
 pub struct Decoder<'p> {
-    pipeline: &'p Pipeline,
+    reader: Reader<'p>,
     origin: SourcePartition,
     now_ms: i64,
-    record: Record<'p>,
     /// By index of the event type; made when its first record comes.
     tables: Vec<Option<Rows<'p>>>,
     dead_letters: DeadLetters,
@@ -85,28 +87,15 @@ enum Sound {
     Watermark { event_time_ms: i64, unknown: usize },
 }
 
-/// A record that is not sound, and the type that it told.
-struct Unsound {
-    refusal: Refusal,
-    event_type: Option<String>,
-}
-
-impl From<Refusal> for Unsound {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, event_type: None }
-    }
-}
-
 impl<'p> Decoder<'p> {
     /// A decoder for records of `origin`. `now_ms`, milliseconds since 1970 UTC, is the time at which
     /// dead letters are said to have failed, and stands in for arrival times that are not known.
     #[must_use]
     pub fn new(pipeline: &'p Pipeline, origin: &SourcePartition, now_ms: i64) -> Self {
         Self {
-            pipeline,
+            reader: Reader::new(pipeline),
             origin: origin.clone(),
             now_ms,
-            record: Record::new(&pipeline.members),
             tables: pipeline.events.iter().map(|_| None).collect(),
             dead_letters: DeadLetters::new(Stage::Decode),
             counts: Counts::default(),
@@ -123,7 +112,7 @@ impl<'p> Decoder<'p> {
         // Unwind safety: whatever a panic leaves half done is cut off or overwritten before it is read.
         let decoded = catch_unwind(AssertUnwindSafe(|| self.decode(record))).unwrap_or_else(|_| {
             self.tables.iter_mut().flatten().for_each(Rows::cut);
-            Err(Refusal::new(Reason::Internal, "decoding panicked: please report this record").into())
+            Err(Unsound::panicked())
         });
         let (event_time_ms, unknown, pushed) = match decoded {
             Ok(Sound::Row { event_time_ms, unknown }) => (event_time_ms, unknown, Pushed::Stored),
@@ -135,47 +124,34 @@ impl<'p> Decoder<'p> {
         let feeds = match pushed {
             Pushed::Watermark => {
                 self.counts.watermarks += 1;
-                self.pipeline.event_time_from != EventTimeFrom::Rows
+                self.reader.pipeline.event_time_from != EventTimeFrom::Rows
             }
             _ => {
                 self.counts.rows += 1;
-                self.pipeline.event_time_from != EventTimeFrom::Watermarks
+                self.reader.pipeline.event_time_from != EventTimeFrom::Watermarks
             }
         };
         let arrival = record.arrival_ms.unwrap_or(self.now_ms);
-        if feeds && event_time_ms <= arrival.saturating_add(self.pipeline.future_bound_ms) {
+        if feeds && event_time_ms <= arrival.saturating_add(self.reader.pipeline.future_bound_ms) {
             self.event_time_max_ms = self.event_time_max_ms.max(Some(event_time_ms));
         }
         pushed
     }
 
     fn decode(&mut self, record: &SourceRecord<'_>) -> Result<Sound, Unsound> {
-        let pipeline = self.pipeline;
-        let payload = match record.payload {
-            Payload::Bytes(payload) => payload,
-            Payload::Undecodable(_) => {
-                let message = "the envelope's data cannot be decoded: it is kept as it stands";
-                return Err(Refusal::new(Reason::UndecodablePayload, message).into());
-            }
-        };
-        let limits = &pipeline.limits;
-        if payload.len() > limits.record_bytes {
-            let (length, allowed) = (payload.len(), limits.record_bytes);
-            let message = format!("the record is {length} bytes, and {allowed} are allowed");
-            return Err(Refusal::new(Reason::TooLarge, message).into());
-        }
-        self.record.read(payload, &json::Limits { depth: limits.nesting })?;
-        let index = self.event_index(payload)?;
+        let (payload, index) = self.reader.read(record)?;
+        let pipeline = self.reader.pipeline;
         let (Some(event), Some(table)) = (pipeline.events.get(index), self.tables.get_mut(index)) else {
             return Err(Refusal::new(Reason::Internal, "there is no such event type").into());
         };
-        let unknown = self.record.unknown_count(index);
+        let (record, limits) = (&self.reader.record, &pipeline.limits);
+        let unknown = record.unknown_count(index);
         // Last, so that nothing can fail once the row is there.
         let event_time_ms = match event.kind {
             EventKind::Rows => {
-                table.get_or_insert_with(|| Rows::new(event)).push(payload, &self.record, index, limits)
+                table.get_or_insert_with(|| Rows::new(event)).push(payload, record, index, limits)
             }
-            EventKind::Watermark => rows::watermark(payload, &self.record, event),
+            EventKind::Watermark => watermark(payload, record, event, limits),
         };
         let event_time_ms = event_time_ms
             .map_err(|refusal| Unsound { refusal, event_type: Some(event.type_value.clone()) })?;
@@ -185,47 +161,10 @@ impl<'p> Decoder<'p> {
         })
     }
 
-    /// Index of the record's event type.
-    fn event_index(&self, payload: &[u8]) -> Result<usize, Unsound> {
-        let pipeline = self.pipeline;
-        let told = self.record.value(payload, Members::TYPE).filter(|(value, _)| value.kind != Kind::Null);
-        let Some((value, offset)) = told else {
-            let missing = || {
-                let message =
-                    format!("field `{}`, which tells the type, is missing or null", pipeline.type_field);
-                Refusal::new(Reason::MissingType, message).into()
-            };
-            return pipeline.default_event.ok_or_else(missing);
-        };
-        let Some(text) = value.text() else {
-            let found = describe(value.kind);
-            let message =
-                format!("field `{}` at byte {offset}, which tells the type, is {found}", pipeline.type_field);
-            return Err(Refusal::new(Reason::WrongType, message).into());
-        };
-        pipeline.event_of_type(&text).ok_or_else(|| {
-            let message = format!(
-                "field `{}` at byte {offset} tells a type that is none of the pipeline's",
-                pipeline.type_field
-            );
-            Unsound {
-                refusal: Refusal::new(Reason::UnknownType, message),
-                event_type: Some(Cow::into_owned(text)),
-            }
-        })
-    }
-
     /// Does with a record that is not sound as the pipeline says.
     fn set_aside(&mut self, record: &SourceRecord<'_>, unsound: Unsound) -> Pushed {
         let Unsound { refusal, event_type } = unsound;
-        let policy = match refusal.reason {
-            Reason::BatchFull => Policy::Fail,
-            // A bug of ours is no reason to lose a record, whatever the pipeline says of bad ones.
-            Reason::Internal if self.pipeline.on_malformed == Policy::Ignore => Policy::DeadLetter,
-            Reason::MissingType | Reason::UnknownType => self.pipeline.on_unknown_type,
-            _ => self.pipeline.on_malformed,
-        };
-        match policy {
+        match policy(self.reader.pipeline, refusal.reason) {
             Policy::Fail => Pushed::Refused(refusal),
             Policy::Ignore => {
                 self.counts.records += 1;

@@ -7,9 +7,13 @@ use crate::json::JsonError;
 pub enum Reason {
     /// A time is not spelled as one, does not exist or is outside the years 0001 to 9999.
     BadDatetime,
+    /// The index that it belongs to cannot be named, or is not one that the pipeline allows.
+    BadIndex,
     /// Not the record's fault: the batch can hold no more. It must be finished and another begun with
     /// this record.
     BatchFull,
+    /// Its document is larger than a request to the search cluster may be.
+    DocumentTooLarge,
     /// Decoding it panicked: a bug.
     Internal,
     /// A required field is missing or null.
@@ -22,6 +26,10 @@ pub enum Reason {
     NotJson,
     /// Not UTF-8.
     NotUtf8,
+    /// It is empty, or a `null`.
+    NullValue,
+    /// The search cluster refused its document.
+    Rejected,
     /// A text is longer than the pipeline's `limits.text_bytes`.
     TextTooLong,
     /// Nested deeper than the pipeline's `limits.nesting`.
@@ -34,27 +42,34 @@ pub enum Reason {
     UndecodablePayload,
     /// Its type is none of the pipeline's.
     UnknownType,
+    /// The search cluster has a newer document of its id.
+    VersionConflict,
     /// A field is of another type than the pipeline says, or does not fit it.
     WrongType,
 }
 
 impl Reason {
     /// Every reason, in order of the code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::BadDatetime,
+        Self::BadIndex,
         Self::BatchFull,
+        Self::DocumentTooLarge,
         Self::Internal,
         Self::MissingField,
         Self::MissingType,
         Self::NotAnObject,
         Self::NotJson,
         Self::NotUtf8,
+        Self::NullValue,
+        Self::Rejected,
         Self::TextTooLong,
         Self::TooDeep,
         Self::TooLarge,
         Self::TrailingData,
         Self::UndecodablePayload,
         Self::UnknownType,
+        Self::VersionConflict,
         Self::WrongType,
     ];
 
@@ -63,19 +78,24 @@ impl Reason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::BadDatetime => "bad-datetime",
+            Self::BadIndex => "bad-index",
             Self::BatchFull => "batch-full",
+            Self::DocumentTooLarge => "document-too-large",
             Self::Internal => "internal",
             Self::MissingField => "missing-field",
             Self::MissingType => "missing-type",
             Self::NotAnObject => "not-an-object",
             Self::NotJson => "not-json",
             Self::NotUtf8 => "not-utf8",
+            Self::NullValue => "null-value",
+            Self::Rejected => "rejected",
             Self::TextTooLong => "text-too-long",
             Self::TooDeep => "too-deep",
             Self::TooLarge => "too-large",
             Self::TrailingData => "trailing-data",
             Self::UndecodablePayload => "undecodable-payload",
             Self::UnknownType => "unknown-type",
+            Self::VersionConflict => "version-conflict",
             Self::WrongType => "wrong-type",
         }
     }
@@ -92,7 +112,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::reason::{Reason, Refusal};
 use crate::json::{Cursor, Kind, Limits, Value};
-use crate::pipeline::Members;
+use crate::pipeline::{self, Members};
 
 /// A value's place in the payload. No borrow, so that its memory serves record after record.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ struct Member {
 
 /// The members of the record at hand.
 #[derive(Debug)]
-pub(super) struct Record<'p> {
+pub(crate) struct Record<'p> {
     members: &'p Members,
     /// By number of the member.
     slots: Vec<Option<Member>>,
@@ -42,6 +42,8 @@ pub(super) struct Record<'p> {
     present: Vec<usize>,
     /// Members that no event type knows.
     others: Vec<Member>,
+    /// A known member came twice.
+    repeated: bool,
     /// For each member, the one that followed it last: records of a stream tend to look alike, and to
     /// compare a name with the expected one is cheaper than to hash it.
     followers: Vec<usize>,
@@ -54,6 +56,7 @@ impl<'p> Record<'p> {
             slots: vec![None; members.len()],
             present: Vec::with_capacity(members.len()),
             others: Vec::new(),
+            repeated: false,
             followers: vec![0; members.len()],
         }
     }
@@ -66,6 +69,7 @@ impl<'p> Record<'p> {
             }
         }
         self.others.clear();
+        self.repeated = false;
         let mut cursor = Cursor::new(payload, limits)?;
         let kind = cursor.peek()?;
         if kind != Kind::Object {
@@ -80,10 +84,10 @@ impl<'p> Record<'p> {
             let member = Member { key: Span::new(&key, key_end), value: Span::new(&value, cursor.offset()) };
             match self.find(&key, previous) {
                 Some(number) => {
-                    if let Some(slot) = self.slots.get_mut(number)
-                        && slot.replace(member).is_none()
-                    {
-                        self.present.push(number);
+                    match self.slots.get_mut(number).map(|slot| slot.replace(member)) {
+                        Some(None) => self.present.push(number),
+                        Some(Some(_)) => self.repeated = true,
+                        None => {}
                     }
                     previous = number;
                 }
@@ -106,9 +110,24 @@ impl<'p> Record<'p> {
     }
 
     /// The value of a member and its offset in the payload.
-    pub(super) fn value<'r>(&self, payload: &'r [u8], member: usize) -> Option<(Value<'r>, usize)> {
+    pub(crate) fn value<'r>(&self, payload: &'r [u8], member: usize) -> Option<(Value<'r>, usize)> {
         let member = self.slots.get(member)?.as_ref()?;
         Some((member.value.value(payload), member.value.start))
+    }
+
+    /// Whether a member is there.
+    pub(crate) fn has(&self, member: usize) -> bool {
+        self.slots.get(member).is_some_and(Option::is_some)
+    }
+
+    /// Whether the record has two members of one name.
+    pub(crate) fn has_repeated(&self, payload: &[u8]) -> bool {
+        let mut names = HashSet::with_capacity(if self.others.len() > 1 { self.others.len() } else { 0 });
+        self.repeated
+            || self.others.len() > 1
+                && !self.others.iter().all(|other| {
+                    other.key.value(payload).text().is_some_and(|name| names.insert(name))
+                })
     }
 
     /// The members that the event type does not know.
@@ -126,7 +145,24 @@ impl<'p> Record<'p> {
 
     /// The members that the event type does not know as the text of a JSON object, in their order; the
     /// last of those with one name. `None` if there are none.
-    pub(super) fn unknown_text(&self, payload: &[u8], event: usize) -> Option<String> {
+    pub(crate) fn unknown_text(
+        &self,
+        payload: &[u8],
+        event: usize,
+        limits: &pipeline::Limits,
+    ) -> Result<Option<String>, Refusal> {
+        let text = self.joined_unknown(payload, event);
+        match text.as_ref().map(String::len).filter(|&length| length > limits.text_bytes) {
+            None => Ok(text),
+            Some(length) => {
+                let allowed = limits.text_bytes;
+                let message = format!("the unknown fields are {length} bytes, and {allowed} are allowed");
+                Err(Refusal::new(Reason::TextTooLong, message))
+            }
+        }
+    }
+
+    fn joined_unknown(&self, payload: &[u8], event: usize) -> Option<String> {
         let mut members: Vec<Member> = self.unknown(event).collect();
         members.sort_unstable_by_key(|member| std::cmp::Reverse(member.key.start));
         let mut seen: HashSet<Cow<'_, str>> = HashSet::new();

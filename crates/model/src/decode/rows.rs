@@ -5,13 +5,12 @@ use arrow_array::RecordBatch;
 use super::DecodeError;
 use super::columns::{Column, Full};
 use super::reason::{Reason, Refusal};
-use super::record::{Record, describe};
+use super::record::Record;
 use super::row_digest::digest;
-use super::value::{self, NoTime};
+use super::value;
 use crate::batch::Section;
-use crate::json::{Kind, Value};
 use crate::partition::{Part, Partitioner};
-use crate::pipeline::{Event, Field, FieldType, Limits, PartitionSource};
+use crate::pipeline::{Event, FieldType, Limits, PartitionSource};
 
 /// A table being filled.
 #[derive(Debug)]
@@ -85,23 +84,13 @@ impl<'p> Rows<'p> {
         limits: &Limits,
     ) -> Result<i64, Refusal> {
         for (field, column) in self.event.fields.iter().zip(&mut self.fields) {
-            match record.value(payload, field.member) {
-                Some((value, offset)) if value.kind != Kind::Null => {
-                    append_value(field, column, &value, offset, limits)?;
-                }
-                null if field.required => return Err(missing(field, null.map(|(_, offset)| offset))),
-                _ => column.push_null(),
-            }
+            column.push(&value::read(payload, record, field, limits)?)?;
         }
         #[cfg(test)]
         super::tests::panic_if_asked_to(payload);
         self.numbers.clear();
         for (derived, column) in self.event.derived.iter().zip(&mut self.derived) {
-            let number = match self.fields.get(derived.key).map_or(Part::Null, Column::last) {
-                Part::Integer(key) => derived.lookup.find_integer(key),
-                Part::Text(key) => derived.lookup.find_text(key),
-                _ => derived.lookup.default_value(),
-            };
+            let number = derived.find(self.fields.get(derived.key).map_or(Part::Null, Column::last));
             match number.and_then(|number| derived.lookup.value(number)) {
                 Some(text) => column.push_text(text)?,
                 None => column.push_null(),
@@ -109,15 +98,7 @@ impl<'p> Rows<'p> {
             self.numbers.push(number);
         }
         if let Some(column) = &mut self.unknown {
-            match record.unknown_text(payload, index) {
-                Some(text) if text.len() > limits.text_bytes => {
-                    let length = text.len();
-                    let message = format!(
-                        "the unknown fields are {length} bytes, and {} are allowed",
-                        limits.text_bytes
-                    );
-                    return Err(Refusal::new(Reason::TextTooLong, message));
-                }
+            match record.unknown_text(payload, index, limits)? {
                 Some(text) => column.push_text(&text)?,
                 None => column.push_null(),
             }
@@ -158,88 +139,4 @@ impl<'p> Rows<'p> {
             partition_of: self.partition_of,
         })
     }
-}
-
-fn append_value(
-    field: &Field,
-    column: &mut Column,
-    value: &Value<'_>,
-    offset: usize,
-    limits: &Limits,
-) -> Result<(), Refusal> {
-    let wrong_type = || wrong_type(field, value, offset);
-    match field.kind {
-        FieldType::Bool => match value.kind {
-            Kind::True => column.push_bool(true),
-            Kind::False => column.push_bool(false),
-            _ => return Err(wrong_type()),
-        },
-        FieldType::Int32 | FieldType::Int64 => {
-            if !value::integer(value).is_some_and(|integer| column.push_integer(integer)) {
-                return Err(wrong_type());
-            }
-        }
-        FieldType::Float64 => column.push_float(value::float(value).ok_or_else(wrong_type)?),
-        FieldType::String => {
-            let text = value.text().ok_or_else(wrong_type)?;
-            if text.len() > limits.text_bytes {
-                let (length, allowed) = (text.len(), limits.text_bytes);
-                let message = format!(
-                    "field `{}` at byte {offset} is {length} bytes, and {allowed} are allowed",
-                    field.from
-                );
-                return Err(Refusal::new(Reason::TextTooLong, message));
-            }
-            column.push_text(&text)?;
-        }
-        FieldType::Timestamp => {
-            column.push_integer(read_time(field, value, offset)?);
-        }
-    }
-    Ok(())
-}
-
-fn read_time(field: &Field, value: &Value<'_>, offset: usize) -> Result<i64, Refusal> {
-    value::timestamp(value).map_err(|why| match why {
-        NoTime::WrongType => wrong_type(field, value, offset),
-        NoTime::Bad(error) => {
-            Refusal::new(Reason::BadDatetime, format!("field `{}` at byte {offset}: {error}", field.from))
-        }
-    })
-}
-
-/// The time of a watermark event.
-pub(super) fn watermark(payload: &[u8], record: &Record<'_>, event: &Event) -> Result<i64, Refusal> {
-    let field = event.fields.get(event.event_time);
-    let field = field.ok_or_else(|| Refusal::new(Reason::Internal, "a watermark has no event time"))?;
-    match record.value(payload, field.member) {
-        Some((value, offset)) if value.kind != Kind::Null => read_time(field, &value, offset),
-        null => Err(missing(field, null.map(|(_, offset)| offset))),
-    }
-}
-
-fn missing(field: &Field, null_at: Option<usize>) -> Refusal {
-    let message = match null_at {
-        None => format!("required field `{}` is missing", field.from),
-        Some(offset) => format!("required field `{}` at byte {offset} is null", field.from),
-    };
-    Refusal::new(Reason::MissingField, message)
-}
-
-fn wrong_type(field: &Field, value: &Value<'_>, offset: usize) -> Refusal {
-    let wanted = match field.kind {
-        FieldType::Bool => "a boolean",
-        FieldType::Int32 => "a 32-bit integer",
-        FieldType::Int64 => "a 64-bit integer",
-        FieldType::Float64 => "a 64-bit float",
-        FieldType::String => "a string",
-        FieldType::Timestamp => "a datetime or milliseconds since 1970",
-    };
-    // A number or a string may be of the right kind and yet not fit.
-    let message = format!(
-        "field `{}` at byte {offset} must be {wanted}: {} does not fit",
-        field.from,
-        describe(value.kind)
-    );
-    Refusal::new(Reason::WrongType, message)
 }

@@ -2,12 +2,129 @@
 
 use std::borrow::Cow;
 
-use crate::json::{Cursor, Kind, Limits, Value};
+use super::reason::{Reason, Refusal};
+use super::record::{Record, describe};
+use crate::json::{self, Cursor, Kind, Value};
+use crate::partition::Part;
+use crate::pipeline::{Event, Field, FieldType, Limits};
 use crate::time;
+
+/// A field's value, as its column takes it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cell<'r> {
+    Null,
+    Bool(bool),
+    /// An integer that fits the field's type.
+    Integer(i64),
+    Float(f64),
+    Text(Cow<'r, str>),
+    /// Milliseconds since 1970 UTC.
+    Time(i64),
+}
+
+impl Cell<'_> {
+    /// The value as look-ups and partitions take it.
+    pub(crate) fn part(&self) -> Part<'_> {
+        match self {
+            Self::Null | Self::Float(_) => Part::Null,
+            Self::Bool(value) => Part::Bool(*value),
+            Self::Integer(value) | Self::Time(value) => Part::Integer(*value),
+            Self::Text(text) => Part::Text(text),
+        }
+    }
+}
+
+/// Reads a field of the record at hand.
+pub(crate) fn read<'r>(
+    payload: &'r [u8],
+    record: &Record<'_>,
+    field: &Field,
+    limits: &Limits,
+) -> Result<Cell<'r>, Refusal> {
+    let (value, offset) = match record.value(payload, field.member) {
+        Some((value, offset)) if value.kind != Kind::Null => (value, offset),
+        null if field.required => return Err(missing(field, null.map(|(_, offset)| offset))),
+        _ => return Ok(Cell::Null),
+    };
+    let wrong_type = || wrong_type(field, &value, offset);
+    Ok(match field.kind {
+        FieldType::Bool => match value.kind {
+            Kind::True => Cell::Bool(true),
+            Kind::False => Cell::Bool(false),
+            _ => return Err(wrong_type()),
+        },
+        FieldType::Int32 => {
+            let fits = |value: &i64| i32::try_from(*value).is_ok();
+            Cell::Integer(integer(&value).filter(fits).ok_or_else(wrong_type)?)
+        }
+        FieldType::Int64 => Cell::Integer(integer(&value).ok_or_else(wrong_type)?),
+        FieldType::Float64 => Cell::Float(float(&value).ok_or_else(wrong_type)?),
+        FieldType::String => {
+            let text = value.text().ok_or_else(wrong_type)?;
+            if text.len() > limits.text_bytes {
+                let (length, allowed) = (text.len(), limits.text_bytes);
+                let message = format!(
+                    "field `{}` at byte {offset} is {length} bytes, and {allowed} are allowed",
+                    field.from
+                );
+                return Err(Refusal::new(Reason::TextTooLong, message));
+            }
+            Cell::Text(text)
+        }
+        FieldType::Timestamp => match timestamp(&value) {
+            Ok(ms) => Cell::Time(ms),
+            Err(NoTime::WrongType) => return Err(wrong_type()),
+            Err(NoTime::Bad(error)) => {
+                let message = format!("field `{}` at byte {offset}: {error}", field.from);
+                return Err(Refusal::new(Reason::BadDatetime, message));
+            }
+        },
+    })
+}
+
+/// The time of a watermark event.
+pub(crate) fn watermark(
+    payload: &[u8],
+    record: &Record<'_>,
+    event: &Event,
+    limits: &Limits,
+) -> Result<i64, Refusal> {
+    let field = event.fields.get(event.event_time);
+    match field.map(|field| read(payload, record, field, limits)).transpose()? {
+        Some(Cell::Time(ms)) => Ok(ms),
+        _ => Err(Refusal::new(Reason::Internal, "a watermark has no event time")),
+    }
+}
+
+fn missing(field: &Field, null_at: Option<usize>) -> Refusal {
+    let message = match null_at {
+        None => format!("required field `{}` is missing", field.from),
+        Some(offset) => format!("required field `{}` at byte {offset} is null", field.from),
+    };
+    Refusal::new(Reason::MissingField, message)
+}
+
+fn wrong_type(field: &Field, value: &Value<'_>, offset: usize) -> Refusal {
+    let wanted = match field.kind {
+        FieldType::Bool => "a boolean",
+        FieldType::Int32 => "a 32-bit integer",
+        FieldType::Int64 => "a 64-bit integer",
+        FieldType::Float64 => "a 64-bit float",
+        FieldType::String => "a string",
+        FieldType::Timestamp => "a datetime or milliseconds since 1970",
+    };
+    // A number or a string may be of the right kind and yet not fit.
+    let message = format!(
+        "field `{}` at byte {offset} must be {wanted}: {} does not fit",
+        field.from,
+        describe(value.kind)
+    );
+    Refusal::new(Reason::WrongType, message)
+}
 
 /// An integral number, or a string that is one: `1`, `1.0`, `1e3`, `"123"`. `None` if it is something
 /// else or does not fit 64 bits.
-pub(super) fn integer(value: &Value<'_>) -> Option<i64> {
+fn integer(value: &Value<'_>) -> Option<i64> {
     match value.kind {
         Kind::Number => integral(value.raw),
         Kind::String { .. } => numeric(&value.text()?).and_then(integral),
@@ -16,7 +133,7 @@ pub(super) fn integer(value: &Value<'_>) -> Option<i64> {
 }
 
 /// A number, or a string that is one. `None` if it is something else or no finite 64-bit float is near.
-pub(super) fn float(value: &Value<'_>) -> Option<f64> {
+fn float(value: &Value<'_>) -> Option<f64> {
     let parse = |number: &[u8]| {
         std::str::from_utf8(number).ok()?.parse().ok().filter(|float: &f64| float.is_finite())
     };
@@ -28,7 +145,7 @@ pub(super) fn float(value: &Value<'_>) -> Option<f64> {
 }
 
 /// Why a value is no time.
-pub(super) enum NoTime {
+enum NoTime {
     /// It is neither text nor an integral number.
     WrongType,
     /// There is no such time.
@@ -36,7 +153,7 @@ pub(super) enum NoTime {
 }
 
 /// A datetime's text, or milliseconds since 1970 UTC as an integral number.
-pub(super) fn timestamp(value: &Value<'_>) -> Result<i64, NoTime> {
+fn timestamp(value: &Value<'_>) -> Result<i64, NoTime> {
     match value.kind {
         Kind::Number => {
             let ms = integral(value.raw).ok_or(NoTime::WrongType)?;
@@ -55,7 +172,7 @@ pub(super) fn timestamp(value: &Value<'_>) -> Result<i64, NoTime> {
 
 /// `text` if it is spelled as JSON spells numbers, and nothing else.
 fn numeric(text: &str) -> Option<&[u8]> {
-    let number = Cursor::new(text.as_bytes(), &Limits { depth: 0 }).ok()?.value().ok()?;
+    let number = Cursor::new(text.as_bytes(), &json::Limits { depth: 0 }).ok()?.value().ok()?;
     (number.kind == Kind::Number && number.raw.len() == text.len()).then_some(text.as_bytes())
 }
 

@@ -10,7 +10,7 @@ use super::members::Members;
 use super::placement::{read_derived, read_partition};
 use super::table::Table;
 use super::walk::{At, Section};
-use super::{Derived, Event, EventKind, Field, FieldType, PartitionKey, PartitionSource};
+use super::{Derived, Event, EventKind, Field, FieldType, PartitionKey, PartitionSource, search};
 use crate::batch::{DEAD_LETTER_TABLE, metadata};
 use crate::partition::VALUE_BYTES;
 
@@ -52,7 +52,7 @@ impl Names {
 /// A field as it is being read; no `kind` where that is faulty, so that nothing is concluded from it.
 pub(super) struct FieldDraft<'d> {
     pub(super) name: &'d str,
-    from: &'d str,
+    pub(super) from: &'d str,
     pub(super) kind: Option<FieldType>,
     required: bool,
 }
@@ -105,6 +105,7 @@ fn read_watermark(
         unknown_fields_column: None,
         partition: Vec::new(),
         schema: Arc::new(Schema::empty()),
+        search: None,
     };
     Some(Draft { event, ignored: Vec::new() })
 }
@@ -189,7 +190,7 @@ fn read_rows(
     let derived: Vec<Option<Derived>> = section
         .sections("derived", faults)
         .into_iter()
-        .map(|section| read_derived(section, context, &fields, &find, &mut columns, faults))
+        .map(|section| read_derived(section, context, &fields, &find, &mut columns, members, faults))
         .collect();
 
     let keep = section.choice("unknown_fields", &[("count", false), ("keep", true)], faults).unwrap_or(false);
@@ -228,6 +229,14 @@ fn read_rows(
             format!("paths could come to {path} bytes, and {PATH_BYTES} are allowed: leave out a level");
         section.fault("partition", faults, reason);
     }
+    let search_context = search::Context {
+        type_value: name.value,
+        table: &table,
+        fields: &fields,
+        derived: &derived,
+        event_time,
+    };
+    let search = search::read(section.optional_section("search", faults), &search_context, members, faults);
     section.finish(faults);
     if faults.found.len() > before {
         return None;
@@ -256,6 +265,7 @@ fn read_rows(
         unknown_fields_column,
         partition,
         schema: Arc::new(Schema::empty()),
+        search,
     };
     event.schema = Arc::new(schema(&event, context.schema_version));
     Some(Draft { event, ignored })

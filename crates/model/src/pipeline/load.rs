@@ -9,10 +9,19 @@ use super::faults::{Fault, Faults, suggestion};
 use super::members::Members;
 use super::table::Table;
 use super::walk::Section;
-use super::{EventKind, EventTimeFrom, LakeFormat, Limits, Pipeline, PipelineError, Policy};
+use super::{EventKind, EventTimeFrom, LakeFormat, Limits, NullPolicy, Pipeline, PipelineError, Policy, search};
 
-const POLICIES: [(&str, Policy); 3] =
+pub(super) const POLICIES: [(&str, Policy); 3] =
     [("dead-letter", Policy::DeadLetter), ("fail", Policy::Fail), ("ignore", Policy::Ignore)];
+
+/// `on_null` before it is known which event type a null is of.
+#[derive(Clone, Copy)]
+enum Nulls {
+    DeadLetter,
+    Fail,
+    Ignore,
+    Delete,
+}
 
 pub(super) fn load(dir: &Path) -> Result<Pipeline, PipelineError> {
     let file = dir.join("pipeline.toml");
@@ -55,6 +64,14 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
     let default_type = root.text("default_type", faults);
     let on_malformed = root.choice("on_malformed", &POLICIES, faults);
     let on_unknown_type = root.choice("on_unknown_type", &POLICIES, faults);
+    let nulls = [
+        ("dead-letter", Nulls::DeadLetter),
+        ("fail", Nulls::Fail),
+        ("ignore", Nulls::Ignore),
+        ("delete", Nulls::Delete),
+    ];
+    let on_null_at = root.place("on_null");
+    let on_null = root.choice("on_null", &nulls, faults);
     let future_bound_ms = root.duration_ms("future_bound", faults);
     let event_time_from = [
         ("rows", EventTimeFrom::Rows),
@@ -108,6 +125,18 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
     if event_time_from == Some(EventTimeFrom::Watermarks) && !watermarks {
         root_fault(faults, "event_time_from", "there is no event type of kind \"watermark\": use \"rows\"");
     }
+    let on_null = match on_null {
+        None | Some(Nulls::DeadLetter) => NullPolicy::DeadLetter,
+        Some(Nulls::Fail) => NullPolicy::Fail,
+        Some(Nulls::Ignore) => NullPolicy::Ignore,
+        Some(Nulls::Delete) => match search::deletes_from(&events, default_event) {
+            Ok(event) => NullPolicy::Delete { event },
+            Err(reason) => {
+                faults.add(on_null_at, "on_null", reason);
+                return None;
+            }
+        },
+    };
     Some(Pipeline {
         id: id.map(|id| id.value.to_owned())?,
         schema_version,
@@ -115,6 +144,7 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
         default_event,
         on_malformed: on_malformed.unwrap_or(Policy::DeadLetter),
         on_unknown_type: on_unknown_type.unwrap_or(Policy::DeadLetter),
+        on_null,
         future_bound_ms: future_bound_ms.unwrap_or(86_400_000),
         event_time_from: event_time_from.unwrap_or(if watermarks {
             EventTimeFrom::Watermarks

@@ -7,6 +7,7 @@
 //! default_type = "trip"            # optional: the type of events without that member
 //! on_malformed = "dead-letter"     # or "fail", "ignore"
 //! on_unknown_type = "dead-letter"  # or "fail", "ignore"; for events of no type too
+//! on_null = "dead-letter"          # or "fail", "ignore", "delete"; for records that are empty or `null`
 //! future_bound = "24h"             # event times further past arrival never move the watermark
 //! event_time_from = "both"         # "rows", "watermarks" or "both": what moves the watermark;
 //!                                  # if left out, watermark events where there are some, else rows
@@ -43,6 +44,20 @@
 //!   { name = "year", time = "year" }, # of the event time, UTC: year, month, day or hour
 //! ]
 //!
+//! [events.trip.search]             # how it is indexed, where there is a search cluster; or `search = false`
+//! index = "trips-{borough}-{pickup_datetime|yyyy.MM}" # its index; its table if left out. `{type}`, `{now|…}`
+//! allow = ["trips-*"]              # patterns of the indices that it may be in; any if left out
+//! action = "index"                 # or "create" (data streams), "update" (merges members)
+//! id = true                        # false: the cluster gives out ids, and a repeated delivery adds documents
+//! id_delimiter = "_"               # between the values of an id of several fields
+//! routing = "pickup_location_id"   # the field that routes; the id if left out
+//! version = "none"                 # or "position": an older record never replaces a newer one
+//! ingest_pipeline = "trips"        # of the cluster
+//! ingested_at = "ingested_at"      # a member to add that tells when; none if left out
+//! timestamp_field = "@timestamp"   # a member to add for data streams: the event time
+//! on_version_conflict = "ignore"   # or "dead-letter", "fail"
+//! on_rejected = "dead-letter"      # or "fail", "ignore": what the cluster refuses
+//!
 //! [events.watermark]
 //! kind = "watermark"
 //! event_time = "watermark"
@@ -53,10 +68,12 @@
 
 mod event;
 mod faults;
+mod index_name;
 mod load;
 mod lookup;
 mod members;
 mod placement;
+mod search;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -70,8 +87,12 @@ use arrow_schema::{DataType, SchemaRef, TimeUnit};
 
 pub(crate) use event::table_metadata;
 pub use faults::{Fault, PipelineError};
+pub use index_name::{IndexName, IndexPart, TimeFormat, TimeToken};
 pub use lookup::Lookup;
 pub(crate) use members::Members;
+pub use search::{Action, Appended, Search, VersionFrom};
+
+use crate::partition::Part;
 
 /// A pipeline, ready to decode records with.
 #[derive(Debug)]
@@ -88,6 +109,8 @@ pub struct Pipeline {
     pub on_malformed: Policy,
     /// What becomes of events of an unknown type or of none.
     pub on_unknown_type: Policy,
+    /// What becomes of records that are empty or `null`.
+    pub on_null: NullPolicy,
     /// How far past its arrival an event time may lie and still move the watermark, milliseconds.
     pub future_bound_ms: i64,
     /// What moves the watermark.
@@ -110,6 +133,22 @@ pub enum Policy {
     Fail,
     /// It is counted and left out.
     Ignore,
+}
+
+/// What becomes of a record that is empty or `null`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NullPolicy {
+    /// It becomes a row of the dead-letter table.
+    DeadLetter,
+    /// It fails the batch: nothing from it on is taken.
+    Fail,
+    /// It is counted and left out.
+    Ignore,
+    /// It deletes the document whose id is the record's partition key; the lake leaves it out.
+    Delete {
+        /// Index in [`Pipeline::events`] of the type that the document is of.
+        event: usize,
+    },
 }
 
 /// Whose event times move the watermark.
@@ -166,6 +205,8 @@ pub struct Event {
     pub partition: Vec<PartitionKey>,
     /// Its columns, with the metadata of [`crate::batch::metadata`].
     pub schema: SchemaRef,
+    /// How its documents are indexed; `None` if they are not.
+    pub search: Option<Search>,
 }
 
 /// What an event type's events are for.
@@ -260,6 +301,27 @@ pub struct Derived {
     pub key: usize,
     /// The lookup.
     pub lookup: Lookup,
+    pub(crate) member: usize,
+}
+
+impl Derived {
+    /// The number of the value for a key, or of the default.
+    pub(crate) fn find(&self, key: Part<'_>) -> Option<u32> {
+        match key {
+            Part::Integer(key) => self.lookup.find_integer(key),
+            Part::Text(key) => self.lookup.find_text(key),
+            _ => self.lookup.default_value(),
+        }
+    }
+}
+
+/// A field or a derived column of an event type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueSource {
+    /// A field, by its index in [`Event::fields`].
+    Field(usize),
+    /// A derived column, by its index in [`Event::derived`].
+    Derived(usize),
 }
 
 /// One level of a table's partition folders.

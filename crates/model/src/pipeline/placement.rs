@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::event::{Context, FieldDraft, Names, check_column_name, is_folder_name};
 use super::faults::{Faults, suggestion};
 use super::lookup::Lookup;
+use super::members::Members;
 use super::walk::{At, Section, as_text};
 use super::{Derived, FieldType, PartitionKey, PartitionSource, TimePart};
 use crate::partition::{self, VALUE_BYTES};
@@ -16,6 +17,7 @@ pub(super) fn read_derived(
     fields: &[FieldDraft<'_>],
     find: &impl Fn(&At<&str>, &mut Faults<'_>) -> Option<usize>,
     columns: &mut Names,
+    members: &mut Members,
     faults: &mut Faults<'_>,
 ) -> Option<Derived> {
     section.needs("name", faults, "name the column");
@@ -56,7 +58,10 @@ pub(super) fn read_derived(
         }
     };
     match Lookup::new(table, found?, integer_keys, default.map(|default| default.value)) {
-        Ok(lookup) => Some(Derived { name: name?.value.to_owned(), key: key?, lookup }),
+        Ok(lookup) => {
+            let name = name?.value;
+            Some(Derived { name: name.to_owned(), key: key?, lookup, member: members.number(name) })
+        }
         Err(bad) => {
             let advice = "declare the field as \"string\" or mend the table";
             key_at?

@@ -79,6 +79,11 @@ impl<'d> Section<'d> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// Where the value of a key is, or the table where it is not there.
+    pub(super) fn place(&self, key: &str) -> usize {
+        self.table.and_then(|table| table.get(key)).map_or(self.offset, |value| value.span().start)
+    }
+
     /// Notes that a key is missing, if it is.
     pub(super) fn needs(&self, key: &str, faults: &mut Faults<'_>, advice: &str) {
         if !self.has(key) {
@@ -191,6 +196,18 @@ impl<'d> Section<'d> {
             path,
             known: Vec::new(),
         })
+    }
+
+    /// A table, an empty one if it is not there or `true`; `None` if it is `false`.
+    pub(super) fn optional_section(&mut self, key: &'static str, faults: &mut Faults<'_>) -> Option<Self> {
+        match self.table.and_then(|table| table.get(key)).map(Spanned::get_ref) {
+            Some(DeValue::Boolean(on)) => {
+                self.known.push(key);
+                let (offset, path) = (self.place(key), self.path_of(key));
+                on.then_some(Self { table: None, offset, path, known: Vec::new() })
+            }
+            _ => Some(self.section(key, faults)),
+        }
     }
 
     /// The members of a table whose keys the writer chooses, in the order of the file.

@@ -18,7 +18,7 @@ const NOW: i64 = 1_514_862_245_000;
 const PANIC: &str = "\"panic\": \"please\"";
 
 /// Called by the decoder in tests only.
-pub(super) fn panic_if_asked_to(payload: &[u8]) {
+pub(crate) fn panic_if_asked_to(payload: &[u8]) {
     assert!(!payload.windows(PANIC.len()).any(|part| part == PANIC.as_bytes()), "as asked");
 }
 

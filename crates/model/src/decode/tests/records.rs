@@ -103,7 +103,7 @@ fn bad_records_become_dead_letters_with_a_reason() {
     let long = trip(&format!(", \"store_and_fwd_flag\": \"{}\"", "N".repeat(65_537)));
     let deep = trip(&format!(", \"deep\": {}{}", "[".repeat(10_000), "]".repeat(10_000)));
     let garbage = format!("{} x", trip(""));
-    let cases: [(&str, &[u8], &str, Option<&str>); 25] = [
+    let cases: [(&str, &[u8], &str, Option<&str>); 27] = [
         ("too-large", large.as_bytes(), "the record is 6291", None),
         (
             "text-too-long",
@@ -114,12 +114,14 @@ fn bad_records_become_dead_letters_with_a_reason() {
         ("too-deep", deep.as_bytes(), "nested too deep at byte ", None),
         ("trailing-data", garbage.as_bytes(), "trailing data at byte 74", None),
         ("not-utf8", b"{\"type\": \"\xff\"}", "not UTF-8 at byte 10", None),
-        ("not-json", b"", "unexpected end at byte 0", None),
+        ("null-value", b"", "the record is empty or a null", None),
+        ("null-value", b" null\n", "the record is empty or a null", None),
+        ("not-json", b"nil", "unexpected byte at byte 0", None),
         ("not-json", b"hello", "unexpected byte at byte 0", None),
         ("not-json", b"{\"type\": \"trip\",", "unexpected end at byte 16", None),
         ("not-json", b"[1", "unexpected end at byte 2", None),
         ("not-an-object", b"[1]", "the record is an array", None),
-        ("not-an-object", b"null", "the record is a null", None),
+        ("not-an-object", b"true", "the record is a boolean", None),
         ("missing-type", b"{}", "field `type`, which tells the type, is missing or null", None),
         ("missing-type", b"{\"type\": null}", "field `type`, which tells", None),
         ("wrong-type", b"{\"type\": 7}", "field `type` at byte 9, which tells the type, is a number", None),

@@ -1,0 +1,159 @@
+//! A document's bytes: the record's own, with members appended.
+//!
+//! They are copied as they stand. Only what the cluster could not take is changed: newlines between
+//! tokens become spaces, as a bulk request is made of lines; of members of one name the last stays; and a
+//! timestamp spelled in a way that date mappings do not know is spelled anew.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::Values;
+use crate::decode::{Cell, Reason, Record, Refusal};
+use crate::json::{Cursor, JsonError, Kind, Limits, Value};
+use crate::pipeline::{Field, FieldType, Search};
+use crate::time;
+
+/// Appends the document to `body`.
+pub(super) fn write(
+    payload: &[u8],
+    record: &Record<'_>,
+    search: &Search,
+    values: &Values<'_>,
+    now_ms: i64,
+    body: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let appended = appended(search, values, now_ms);
+    let start = body.len();
+    let twice = record.has_repeated(payload) || appended.iter().any(|(_, member, _)| record.has(*member));
+    let odd = |(field, cell): (&Field, &Cell<'_>)| odd_time(payload, record, field, cell);
+    if twice || values.event.fields.iter().zip(values.cells).any(odd) {
+        let dropped: Vec<&str> = appended.iter().map(|(name, ..)| *name).collect();
+        rewrite(payload, record, values, &dropped, body)?;
+    } else {
+        let object = payload.trim_ascii();
+        let open = object.strip_suffix(b"}").unwrap_or(object).trim_ascii_end();
+        body.extend(open.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+    }
+    for (name, _, value) in &appended {
+        if body.len() > start + 1 {
+            body.push(b',');
+        }
+        push_string(body, name);
+        body.push(b':');
+        push_string(body, value);
+    }
+    body.push(b'}');
+    Ok(())
+}
+
+/// The members that are appended: name, number and value.
+fn appended<'v>(
+    search: &'v Search,
+    values: &'v Values<'_>,
+    now_ms: i64,
+) -> Vec<(&'v str, usize, Cow<'v, str>)> {
+    let event = values.event;
+    let mut appended = Vec::with_capacity(event.derived.len() + 2);
+    for (derived, value) in event.derived.iter().zip(&values.derived) {
+        appended.extend(value.map(|value| (derived.name.as_str(), derived.member, value.into())));
+    }
+    if let Some(field) = &search.timestamp_field {
+        let of_event = event.fields.get(event.event_time).map(|field| field.member) == Some(field.member);
+        if let (false, Some(Cell::Time(ms))) = (of_event, values.cells.get(event.event_time)) {
+            appended.push((&field.name, field.member, time::rfc3339(*ms).into()));
+        }
+    }
+    if let Some(field) = &search.ingested_at {
+        appended.push((&field.name, field.member, time::rfc3339(now_ms).into()));
+    }
+    appended
+}
+
+/// Whether a timestamp is spelled in a way that `strict_date_optional_time||epoch_millis` does not know.
+fn odd_time(payload: &[u8], record: &Record<'_>, field: &Field, cell: &Cell<'_>) -> bool {
+    let value = || record.value(payload, field.member).map(|(value, _)| value);
+    matches!(cell, Cell::Time(_)) && field.kind == FieldType::Timestamp && !value().is_some_and(|value| plain_time(&value))
+}
+
+fn plain_time(value: &Value<'_>) -> bool {
+    match value.kind {
+        Kind::Number => value.raw.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-'),
+        _ => value.unescaped().is_some_and(plain_text),
+    }
+}
+
+/// `YYYY-MM-DD`, or that with `THH:MM[:SS[.fraction]]` and maybe `Z`, `±HH:MM` or `±HHMM`.
+fn plain_text(text: &[u8]) -> bool {
+    let Some((date, rest)) = text.split_at_checked(10) else { return false };
+    let (Some((&b'T', time)), false) = (rest.split_first(), date.is_empty()) else { return rest.is_empty() };
+    let zone = time.iter().position(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'));
+    let zone = zone.and_then(|at| time.get(at..)).unwrap_or_default();
+    // The decoder has read it: what is left to tell apart are the zones.
+    matches!(zone, [] | [b'Z'] | [_, _, _, _, _] | [_, _, _, b':', _, _])
+}
+
+/// Copies the object member by member, without its end: of members of one name the last, of those to be
+/// appended none, and timestamps as the cluster takes them.
+fn rewrite(
+    payload: &[u8],
+    record: &Record<'_>,
+    values: &Values<'_>,
+    dropped: &[&str],
+    body: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let members = members(payload).map_err(Refusal::from)?;
+    let mut seen = HashSet::new();
+    let mut kept = Vec::with_capacity(members.len());
+    for (key, value) in members.iter().rev() {
+        let name = key.text().ok_or_else(|| Refusal::new(Reason::Internal, "a key is no text"))?;
+        if !dropped.contains(&&*name) && seen.insert(name.clone()) {
+            kept.push((name, key, value));
+        }
+    }
+    body.push(b'{');
+    for (number, (name, key, value)) in kept.iter().rev().enumerate() {
+        if number > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(key.raw);
+        body.push(b':');
+        let fields = values.event.fields.iter().zip(values.cells);
+        let time = fields.into_iter().find_map(|(field, cell)| match cell {
+            Cell::Time(ms) if field.from == **name && odd_time(payload, record, field, cell) => Some(*ms),
+            _ => None,
+        });
+        match time {
+            Some(ms) => push_string(body, &time::rfc3339(ms)),
+            None => body.extend(value.raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte })),
+        }
+    }
+    Ok(())
+}
+
+fn members(payload: &[u8]) -> Result<Vec<(Value<'_>, Value<'_>)>, JsonError> {
+    // Its depth was checked when the record was read.
+    let mut cursor = Cursor::new(payload, &Limits { depth: usize::MAX })?;
+    cursor.enter_object()?;
+    let mut members = Vec::new();
+    while let Some(key) = cursor.next_key()? {
+        members.push((key, cursor.value()?));
+    }
+    Ok(members)
+}
+
+/// Appends a text as a JSON string.
+pub fn push_string(body: &mut Vec<u8>, text: &str) {
+    body.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => body.extend_from_slice(&[b'\\', byte]),
+            0..0x20 => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                let digit = |half: u8| HEX.get(usize::from(half)).copied().unwrap_or(b'0');
+                body.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+            }
+            _ => body.push(byte),
+        }
+    }
+    body.push(b'"');
+}

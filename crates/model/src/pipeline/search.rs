@@ -1,0 +1,199 @@
+//! Reads how an event type's documents are indexed.
+
+use super::event::FieldDraft;
+use super::faults::Faults;
+use super::index_name::{Columns, IndexName};
+use super::load::POLICIES;
+use super::members::Members;
+use super::walk::{At, Section};
+use super::{Derived, Event, EventKind, Policy, ValueSource};
+use crate::document::index;
+
+/// How the documents of an event type are indexed.
+#[derive(Debug)]
+pub struct Search {
+    /// How their index is named.
+    pub index: IndexName,
+    /// Patterns with `*`, one of which a document's index must fit; empty: any will do.
+    pub allow: Vec<String>,
+    /// What is done with a document.
+    pub action: Action,
+    /// Documents have ids of ours; without, the cluster gives them out.
+    pub id: bool,
+    /// Stands between the values of an id of several fields.
+    pub id_delimiter: String,
+    /// Whose value routes a document to its shard.
+    pub routing: Option<ValueSource>,
+    /// Where a document's version comes from.
+    pub version: VersionFrom,
+    /// The cluster's ingest pipeline that documents go through.
+    pub ingest_pipeline: Option<String>,
+    /// The member that tells when a document was made.
+    pub ingested_at: Option<Appended>,
+    /// The member that a data stream wants: the event time.
+    pub timestamp_field: Option<Appended>,
+    /// What becomes of a record whose id has a newer document, or with [`Action::Create`] any.
+    pub on_version_conflict: Policy,
+    /// What becomes of a record that has no index, is too large, or that the cluster refuses.
+    pub on_rejected: Policy,
+}
+
+/// A member that documents have and records do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its name.
+    pub name: String,
+    pub(crate) member: usize,
+}
+
+/// What is done with a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// It replaces the document of its id.
+    Index,
+    /// It is added, unless there is one of its id; the only action of data streams.
+    Create,
+    /// Its members replace those of the document of its id, which is made if there is none.
+    Update,
+}
+
+/// Where a document's version comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionFrom {
+    /// The cluster counts.
+    None,
+    /// From the record's place in its source, so that an older record never replaces a newer one.
+    Position,
+}
+
+/// What an index name and a routing may refer to.
+pub(super) struct Context<'c> {
+    pub(super) type_value: &'c str,
+    pub(super) table: &'c str,
+    pub(super) fields: &'c [FieldDraft<'c>],
+    pub(super) derived: &'c [Option<Derived>],
+    pub(super) event_time: Option<usize>,
+}
+
+/// Reads `search`: a table, an absent one, or `false`, which gives `None`.
+pub(super) fn read(
+    section: Option<Section<'_>>,
+    context: &Context<'_>,
+    members: &mut Members,
+    faults: &mut Faults<'_>,
+) -> Option<Search> {
+    let mut section = section?;
+    let columns = Columns {
+        type_value: context.type_value,
+        fields: context.fields.iter().map(|field| (field.name, field.kind)).collect(),
+        derived: context.derived.iter().map(|found| found.as_ref().map(|found| found.name.as_str())).collect(),
+    };
+    let allow = section.texts("allow", faults);
+    for pattern in allow.iter().filter(|pattern| pattern.value.is_empty()) {
+        pattern.fault(faults, "a pattern cannot be empty: write one as in \"trips-*\"");
+    }
+    let index = match section.text("index", faults) {
+        None => IndexName::fixed(&index::sanitised(context.table)),
+        Some(at) => {
+            let name = IndexName::read(&at, &columns, faults);
+            if allow.is_empty() && name.as_ref().is_some_and(|name| name.begins_with_text(&columns)) {
+                let reason = "a name that begins with a text of the event could be any index's: begin with a \
+                              text of your own, or say which may be written with `allow`";
+                at.fault(faults, reason);
+            }
+            // The fault stops the file; the table's name lets the rest be read.
+            name.unwrap_or_else(|| IndexName::fixed(context.table))
+        }
+    };
+    let actions = [("index", Action::Index), ("create", Action::Create), ("update", Action::Update)];
+    let action = section.choice("action", &actions, faults).unwrap_or(Action::Index);
+    let id = section.flag("id", faults).unwrap_or(true);
+    let id_delimiter = section.text("id_delimiter", faults);
+    if let Some(at) = id_delimiter.as_ref().filter(|at| at.value.is_empty() || at.value.len() > 16) {
+        at.fault(faults, "a delimiter is 1 to 16 bytes");
+    }
+    let routing = section.text("routing", faults).and_then(|at| columns.find(at.value, &at, faults));
+    let versions = [("none", VersionFrom::None), ("position", VersionFrom::Position)];
+    let version = section.choice("version", &versions, faults).unwrap_or(VersionFrom::None);
+    let ingest_pipeline = section.text("ingest_pipeline", faults);
+    let ingested_at = section.text("ingested_at", faults);
+    let timestamp_field = section.text("timestamp_field", faults);
+    let on_version_conflict = section.choice("on_version_conflict", &POLICIES, faults);
+    let on_rejected = section.choice("on_rejected", &POLICIES, faults);
+
+    let of_event_time = context.event_time.and_then(|field| context.fields.get(field)).map(|field| field.from);
+    check_appended(ingested_at.as_ref(), context, faults);
+    if timestamp_field.as_ref().map(|at| at.value) != of_event_time {
+        check_appended(timestamp_field.as_ref(), context, faults);
+    }
+    if let Some((at, other)) = ingested_at.as_ref().zip(timestamp_field.as_ref())
+        && at.value == other.value
+    {
+        at.fault(faults, "is the `timestamp_field` too: choose another name");
+    }
+    let mut unfit = |key: &str, unfit: bool, reason: &str| {
+        if unfit && section.has(key) {
+            section.fault(key, faults, reason);
+        }
+    };
+    unfit("version", version != VersionFrom::None && action != Action::Index, "goes with action \"index\" only");
+    unfit("version", version != VersionFrom::None && !id, "goes with ids only: drop `version` or `id = false`");
+    unfit("id", !id && action == Action::Update, "cannot be false where documents are updated");
+    unfit("ingest_pipeline", action == Action::Update, "is not asked about updates: use another action");
+    unfit("timestamp_field", action != Action::Create, "is for data streams, which take action \"create\" only");
+    section.finish(faults);
+
+    let mut appended = |at: Option<At<&str>>| {
+        at.map(|at| Appended { name: at.value.to_owned(), member: members.number(at.value) })
+    };
+    Some(Search {
+        index,
+        allow: allow.iter().map(|pattern| pattern.value.to_owned()).collect(),
+        action,
+        id,
+        id_delimiter: id_delimiter.map_or("_", |at| at.value).to_owned(),
+        routing,
+        version,
+        ingest_pipeline: ingest_pipeline.map(|at| at.value.to_owned()),
+        ingested_at: appended(ingested_at),
+        timestamp_field: appended(timestamp_field),
+        on_version_conflict: on_version_conflict.unwrap_or(Policy::Ignore),
+        on_rejected: on_rejected.unwrap_or(Policy::DeadLetter),
+    })
+}
+
+/// Notes a fault where a member that is to be appended would stand twice.
+fn check_appended(at: Option<&At<&str>>, context: &Context<'_>, faults: &mut Faults<'_>) {
+    let Some(at) = at else { return };
+    if at.value.is_empty() {
+        at.fault(faults, "a member's name cannot be empty");
+    }
+    let of_field = context.fields.iter().any(|field| field.from == at.value);
+    let of_derived = context.derived.iter().flatten().any(|derived| derived.name == at.value);
+    if of_field || of_derived {
+        at.fault(faults, format!("`{}` is a field of the event: choose another name", at.value));
+    }
+}
+
+/// The event type whose documents are deleted by records without a value.
+///
+/// # Errors
+/// Why there is none, and what to do.
+pub(super) fn deletes_from(events: &[Event], default_event: Option<usize>) -> Result<usize, String> {
+    let mut of_rows = (0..events.len())
+        .filter(|&event| events.get(event).is_some_and(|event| event.kind == EventKind::Rows));
+    let only = of_rows.next().filter(|_| of_rows.next().is_none());
+    let event = default_event
+        .or(only)
+        .ok_or("a null tells no type: name a `default_type`, or use another policy")?;
+    let of = events.get(event).map(|event| event.type_value.as_str()).unwrap_or_default();
+    let fault = match events.get(event).and_then(|event| event.search.as_ref()) {
+        None => "have no documents",
+        Some(search) if !search.id || search.action == Action::Create => "cannot be deleted by id",
+        Some(search) if !search.index.is_fixed() || search.routing.is_some() => {
+            "have an index or a routing that a null does not tell"
+        }
+        Some(_) => return Ok(event),
+    };
+    Err(format!("events of type `{of}` {fault}: use another policy"))
+}

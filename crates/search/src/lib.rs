@@ -1,0 +1,26 @@
+//! The search sink: records become documents of OpenSearch, an index for each event type.
+//!
+//! [`SearchSink::deliver`] takes the records of one source partition, makes bulk requests of them and says
+//! which records are safe, which are refused and from which on they must come again. Delivery is at least
+//! once; documents have ids of their own, so that once more changes nothing.
+//!
+//! What a document is and where it belongs is [`tripline_model::document`]'s. What an answer of the cluster
+//! means is [`verdict`]'s.
+
+mod batch;
+mod delivered;
+mod delivery;
+mod environment;
+mod error;
+mod options;
+mod pace;
+mod reply;
+mod sink;
+mod transport;
+pub mod verdict;
+
+pub use delivered::{Delivered, Refused, SearchCounts, Undelivered, Why};
+pub use environment::Environment;
+pub use error::SearchError;
+pub use options::{Auth, MAX_BODY_BYTES, SearchOptions, Service, SigV4};
+pub use sink::SearchSink;

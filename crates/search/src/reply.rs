@@ -1,0 +1,180 @@
+//! Reads the answer to a bulk request, item by item, building nothing of the rest.
+
+use std::fmt::Write as _;
+
+use tripline_model::json::{Cursor, JsonError, Kind, Limits, Value};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::verdict::Act;
+
+/// Longest text of the cluster's that is kept of an item, in bytes.
+const REASON_BYTES: usize = 512;
+
+/// How deep an answer may nest: causes have causes.
+const LIMITS: Limits = Limits { depth: 256 };
+
+/// What the cluster says of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ItemReply {
+    pub(crate) act: Act,
+    /// Hash of the id; see [`id_hash`].
+    pub(crate) id: Option<u64>,
+    pub(crate) status: u16,
+    pub(crate) result: Result,
+    /// The cluster's reason, where there is one.
+    pub(crate) error: Option<String>,
+}
+
+/// What was done, if anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Result {
+    Created,
+    Updated,
+    Deleted,
+    Noop,
+    NotFound,
+    Untold,
+}
+
+/// An answer that is not that to a bulk request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ReplyError {
+    #[error("the answer is no JSON: {0}")]
+    Json(#[from] JsonError),
+    #[error("the answer has no items")]
+    NoItems,
+    #[error("item {0} of the answer tells no status")]
+    NoStatus(usize),
+}
+
+/// By which ids are compared: the cluster's answer names each.
+pub(crate) fn id_hash(id: &str) -> u64 {
+    xxh3_64(id.as_bytes())
+}
+
+/// Reads the items of an answer, in their order.
+pub(crate) fn read(text: &[u8]) -> std::result::Result<Vec<ItemReply>, ReplyError> {
+    let mut cursor = Cursor::new(text, &LIMITS)?;
+    let mut items = None;
+    cursor.enter_object()?;
+    while let Some(key) = cursor.next_key()? {
+        if key.unescaped() == Some(b"items") && cursor.peek()? == Kind::Array {
+            items = Some(read_items(&mut cursor)?);
+        }
+    }
+    cursor.finish()?;
+    items.ok_or(ReplyError::NoItems)
+}
+
+fn read_items(cursor: &mut Cursor<'_>) -> std::result::Result<Vec<ItemReply>, ReplyError> {
+    let mut items = Vec::new();
+    cursor.enter_array()?;
+    while cursor.next_element()? {
+        let mut item = None;
+        cursor.enter_object()?;
+        while let Some(key) = cursor.next_key()? {
+            let acts = [Act::Index, Act::Create, Act::Update, Act::Delete];
+            if let Some(act) = acts.into_iter().find(|act| key.unescaped() == Some(act.name().as_bytes())) {
+                item = read_item(cursor, act)?;
+            }
+        }
+        items.push(item.ok_or(ReplyError::NoStatus(items.len()))?);
+    }
+    Ok(items)
+}
+
+fn read_item(cursor: &mut Cursor<'_>, act: Act) -> std::result::Result<Option<ItemReply>, ReplyError> {
+    let (mut id, mut status, mut result, mut error) = (None, None, Result::Untold, None);
+    cursor.enter_object()?;
+    while let Some(key) = cursor.next_key()? {
+        match key.unescaped() {
+            Some(b"_id") => id = cursor.value()?.text().map(|id| id_hash(&id)),
+            Some(b"status") => status = number(&cursor.value()?),
+            Some(b"result") => {
+                result = match cursor.value()?.unescaped() {
+                    Some(b"created") => Result::Created,
+                    Some(b"updated") => Result::Updated,
+                    Some(b"deleted") => Result::Deleted,
+                    Some(b"noop") => Result::Noop,
+                    Some(b"not_found") => Result::NotFound,
+                    _ => Result::Untold,
+                }
+            }
+            Some(b"error") => error = Some(read_error(cursor)?),
+            _ => {}
+        }
+    }
+    Ok(status.map(|status| ItemReply { act, id, status, result, error }))
+}
+
+/// The reason for which a request was refused as a whole, in the cluster's words or in those of what stands
+/// before it, cut to a bound.
+pub(crate) fn reason(text: &[u8]) -> String {
+    let told = || {
+        let mut cursor = Cursor::new(text, &LIMITS).ok()?;
+        cursor.enter_object().ok()?;
+        let mut found = None;
+        while let Some(key) = cursor.next_key().ok()? {
+            match key.unescaped() {
+                Some(b"error") => found = Some(read_error(&mut cursor).ok()?),
+                // Amazon's own refusals.
+                Some(b"message" | b"Message") => {
+                    found = cursor.value().ok()?.text().map(std::borrow::Cow::into_owned);
+                }
+                _ => {}
+            }
+        }
+        found
+    };
+    let mut reason = told().unwrap_or_else(|| String::from_utf8_lossy(text).into_owned());
+    cut(&mut reason);
+    reason
+}
+
+/// `type: reason`, and that of what caused it.
+fn read_error(cursor: &mut Cursor<'_>) -> std::result::Result<String, JsonError> {
+    let mut text = String::new();
+    if cursor.peek()? != Kind::Object {
+        text.push_str(&cursor.value()?.text().unwrap_or_default());
+        cut(&mut text);
+        return Ok(text);
+    }
+    let (mut kind, mut reason, mut cause) = (None, None, None);
+    cursor.enter_object()?;
+    while let Some(key) = cursor.next_key()? {
+        match key.unescaped() {
+            Some(b"type") => kind = cursor.value()?.text(),
+            Some(b"reason") => reason = cursor.value()?.text(),
+            Some(b"caused_by") if cursor.peek()? == Kind::Object => cause = Some(read_error(cursor)?),
+            _ => {}
+        }
+    }
+    text.push_str(&kind.unwrap_or_default());
+    if let Some(reason) = reason {
+        let colon = if text.is_empty() { "" } else { ": " };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{colon}{reason}");
+    }
+    cut(&mut text);
+    if let Some(cause) = cause.filter(|cause| !cause.is_empty()) {
+        let _ = write!(text, " (caused by {cause})");
+        cut(&mut text);
+    }
+    Ok(text)
+}
+
+fn number(value: &Value<'_>) -> Option<u16> {
+    std::str::from_utf8(value.raw).ok()?.parse().ok()
+}
+
+/// Cuts a text to the bound, between characters.
+fn cut(text: &mut String) {
+    if text.len() > REASON_BYTES {
+        let mut end = REASON_BYTES;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+}

@@ -1,0 +1,193 @@
+//! Delivers the records of a source partition to the cluster.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tripline_model::pipeline::Pipeline;
+use tripline_model::source::{SourcePartition, SourceRecord};
+
+use crate::batch::Batch;
+use crate::delivered::{Delivered, SearchCounts};
+use crate::delivery::{Delivery, Mood, Outcome, Request};
+use crate::environment::Environment;
+use crate::error::SearchError;
+use crate::options::SearchOptions;
+use crate::pace::{Pace, Permit};
+use crate::reply;
+use crate::transport::{Failure, Transport};
+
+/// The search sink. Cheap to share, and safe for concurrent deliveries.
+#[derive(Clone, Debug)]
+pub struct SearchSink(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    pipeline: Arc<Pipeline>,
+    options: SearchOptions,
+    environment: Environment,
+    transport: Transport,
+    pace: Pace,
+    /// Longest body sent: shorter than the option once the cluster refused one for its size.
+    max_bytes: AtomicUsize,
+    /// The cluster has taken a request.
+    proven: AtomicBool,
+}
+
+/// No body is made shorter than this for the size of another.
+const LEAST_BODY_BYTES: usize = 64 << 10;
+
+/// A request's way: what was sent and what came of it.
+struct Sent<'s> {
+    request: Request,
+    permit: Permit<'s>,
+    outcome: Outcome,
+    bytes: usize,
+}
+
+impl SearchSink {
+    /// A sink for the pipeline's documents. Nothing is asked of the cluster yet.
+    ///
+    /// # Errors
+    /// [`SearchError`] with everything that is wrong with the options, alone or for this pipeline.
+    pub async fn connect(
+        pipeline: Arc<Pipeline>,
+        options: SearchOptions,
+        environment: Environment,
+    ) -> Result<Self, SearchError> {
+        let mut faults = options.faults();
+        if !pipeline.events.iter().any(|event| event.search.is_some()) {
+            faults.push("every event type of the pipeline has `search = false`: nothing is indexed".to_owned());
+        }
+        let transport = Transport::new(&options, &environment, &mut faults).await;
+        let transport = transport.filter(|_| faults.is_empty()).ok_or_else(|| SearchError::new(faults))?;
+        Ok(Self(Arc::new(Shared {
+            pipeline,
+            transport,
+            pace: Pace::new(options.max_in_flight),
+            max_bytes: AtomicUsize::new(options.max_bytes),
+            proven: AtomicBool::new(false),
+            environment,
+            options,
+        })))
+    }
+
+    /// Delivers the records of one source partition, in their order. Returns when each is delivered, refused
+    /// or left out, or at `deadline_ms` (milliseconds since 1970 UTC) at the latest; what is under way then
+    /// is given up.
+    pub async fn deliver(
+        &self,
+        origin: &SourcePartition,
+        records: &[SourceRecord<'_>],
+        deadline_ms: i64,
+    ) -> Delivered {
+        let shared = &*self.0;
+        let began_ms = shared.environment.now_ms();
+        let batch = Batch::new(&shared.pipeline, origin, records, began_ms, shared.options.max_bytes);
+        let patience = i64::try_from(shared.options.retry_for.as_millis()).unwrap_or(i64::MAX);
+        let deadline_ms = deadline_ms.min(began_ms.saturating_add(patience));
+        let mut delivery = Delivery::new(&shared.pipeline, &batch);
+        let mut counts = SearchCounts::default();
+        shared.send_all(&batch, &mut delivery, &mut counts, deadline_ms).await;
+        let mut delivered = delivery.finish(shared.proven.load(Ordering::Relaxed));
+        delivered.counts.add(&counts);
+        delivered
+    }
+}
+
+impl Shared {
+    async fn send_all(
+        &self,
+        batch: &Batch,
+        delivery: &mut Delivery<'_>,
+        counts: &mut SearchCounts,
+        deadline_ms: i64,
+    ) {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let now_ms = self.environment.now_ms();
+            if now_ms >= deadline_ms {
+                return;
+            }
+            // Before the permit is asked for, so that one that is given back in between is not missed.
+            let freed = self.pace.freed();
+            let max_bytes = self.max_bytes.load(Ordering::Relaxed);
+            let permit = self.pace.try_begin();
+            let held_back = permit.is_none();
+            if let Some(permit) = permit
+                && let Some(request) = delivery.next(now_ms, max_bytes, self.options.max_actions)
+            {
+                under_way.push(self.send(batch, request, permit, deadline_ms));
+                continue;
+            }
+            let later_ms = delivery.next_ready_ms(now_ms).filter(|&ready_ms| ready_ms < deadline_ms);
+            // A retry that would come too late is not waited for.
+            if under_way.is_empty() && (!delivery.has_waiting() || !held_back && later_ms.is_none()) {
+                return;
+            }
+            let wait = later_ms.unwrap_or(deadline_ms).saturating_sub(now_ms);
+            let wait = Duration::from_millis(u64::try_from(wait).unwrap_or_default());
+            tokio::select! {
+                Some(sent) = under_way.next() => self.take(sent, delivery, counts),
+                () = freed, if held_back => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn send<'s>(
+        &'s self,
+        batch: &Batch,
+        request: Request,
+        permit: Permit<'s>,
+        deadline_ms: i64,
+    ) -> Sent<'s> {
+        let mut body = Vec::with_capacity(request.bytes);
+        for index in &request.items {
+            let lines = batch.items.get(*index).map(|item| item.lines.clone());
+            body.extend_from_slice(lines.and_then(|lines| batch.text.get(lines)).unwrap_or_default());
+        }
+        let left = deadline_ms.saturating_sub(self.environment.now_ms());
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
+        let answer = self.transport.bulk(body, left.min(self.options.request_timeout)).await;
+        let (outcome, bytes) = match answer {
+            Err(Failure { sent, reason }) => (Outcome::Nothing { sent, reason }, 0),
+            Ok(answer) if (200..300).contains(&answer.status) => match reply::read(&answer.body) {
+                Ok(items) => (Outcome::Items(items), answer.sent_bytes),
+                Err(error) => {
+                    (Outcome::Nothing { sent: true, reason: error.to_string() }, answer.sent_bytes)
+                }
+            },
+            Ok(answer) => {
+                let reason = reply::reason(&answer.body);
+                (Outcome::Status { status: answer.status, reason }, answer.sent_bytes)
+            }
+        };
+        Sent { request, permit, outcome, bytes }
+    }
+
+    fn take(&self, sent: Sent<'_>, delivery: &mut Delivery<'_>, counts: &mut SearchCounts) {
+        let Sent { request, permit, outcome, bytes } = sent;
+        counts.requests += 1;
+        counts.bytes_raw += request.bytes as u64;
+        counts.bytes_sent += bytes as u64;
+        if matches!(outcome, Outcome::Items(_)) {
+            self.proven.store(true, Ordering::Relaxed);
+        }
+        let now_ms = self.environment.now_ms();
+        let retry_ms = |tries| {
+            let wait = self.environment.jitter_ms(self.options.window(tries));
+            now_ms.saturating_add(wait)
+        };
+        match delivery.settle(&request, outcome, retry_ms) {
+            Mood::Fine => permit.taken(),
+            Mood::Busy => permit.refused(),
+            Mood::TooLarge => {
+                self.max_bytes.fetch_min((request.bytes / 2).max(LEAST_BODY_BYTES), Ordering::Relaxed);
+                permit.taken();
+            }
+        }
+    }
+}
