@@ -26,11 +26,16 @@ impl LakeArguments {
     pub(crate) async fn open(&self) -> anyhow::Result<(Arc<Pipeline>, Arc<dyn ObjectStore>)> {
         let pipeline = Pipeline::load(&self.pipeline)
             .with_context(|| format!("the pipeline in {} cannot be used", self.pipeline.display()))?;
+        Ok((Arc::new(pipeline), self.open_other(&self.lake).await?))
+    }
+
+    /// Opens another place as a store, by the same way.
+    pub(crate) async fn open_other(&self, url: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
         let mut options = StoreOptions::from_env()?;
         if let Some(endpoint) = &self.s3_endpoint {
             options.path_style |= options.endpoint.is_none();
             options.endpoint = Some(endpoint.clone());
         }
-        Ok((Arc::new(pipeline), open(&self.lake, &options).await?))
+        Ok(open(url, &options).await?)
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tripline_cli::{audit, events, run};
+use tripline_cli::{audit, events, redrive, run};
 
 /// Streaming ETL as AWS Lambda functions, on a laptop.
 #[derive(Debug, Parser)]
@@ -19,6 +19,8 @@ enum Command {
     Run(run::RunArguments),
     /// Prove from what lies in a lake that every record is there exactly once.
     Audit(audit::AuditArguments),
+    /// Send dead letters, or batches that a mapping gave up, once more through the pipeline.
+    Redrive(redrive::RedriveArguments),
     /// Write sample Lambda events made from trip records.
     Events(events::EventsArguments),
 }
@@ -32,6 +34,7 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments).await,
         Command::Audit(arguments) => audit::run(&arguments).await,
+        Command::Redrive(arguments) => redrive::run(&arguments).await,
         Command::Events(arguments) => events::run(&arguments),
     };
     match outcome {

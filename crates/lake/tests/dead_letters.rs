@@ -11,6 +11,7 @@ use tripline_model::decode::{DeadLetter, Reason, Refusal, Stage};
 /// Letters of the records with these numbers.
 fn letters<'a>(records: &'a Records) -> Vec<DeadLetter<'a>> {
     let letter = |record| DeadLetter {
+        stage: Stage::Search,
         record,
         refusal: Refusal { reason: Reason::WrongType, message: "the cluster says no".to_owned() },
         event_type: Some("ride"),
@@ -21,7 +22,7 @@ fn letters<'a>(records: &'a Records) -> Vec<DeadLetter<'a>> {
 async fn append(lake: &Lake, records: &Records) -> tripline_lake::journal::Appended {
     let journal = lake.journal(Role::Search);
     let letters = letters(records);
-    journal.append_dead_letters(&pipeline(), &shard("shard-0"), Stage::Search, &letters, FAR).await.unwrap()
+    journal.append_dead_letters(&pipeline(), &shard("shard-0"), &letters, FAR).await.unwrap()
 }
 
 #[tokio::test]
@@ -57,7 +58,6 @@ async fn a_letter_that_a_batch_has_twice_counts_once() {
     let mut twice = letters(&records);
     twice.insert(1, twice[0].clone());
     let journal = lake.journal(Role::Search);
-    let appended =
-        journal.append_dead_letters(&pipeline(), &shard("shard-0"), Stage::Search, &twice, FAR).await.unwrap();
+    let appended = journal.append_dead_letters(&pipeline(), &shard("shard-0"), &twice, FAR).await.unwrap();
     assert_eq!((appended.counts.dead_letters, appended.duplicates), (2, 1));
 }

@@ -23,7 +23,9 @@ async fn positions(store: &MemoryStore, selection: &Selection) -> Vec<u64> {
     for round in selection.rounds() {
         for group in selection.letters(store, &round).await.unwrap() {
             assert_eq!((group.stage, &group.origin), (Stage::Decode, &shard("shard-0")));
-            found.extend(group.letters.iter().map(|letter| letter.position.to_string().parse::<u64>().unwrap()));
+            found.extend(
+                group.letters.iter().map(|letter| letter.position.to_string().parse::<u64>().unwrap()),
+            );
         }
     }
     found

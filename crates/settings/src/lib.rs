@@ -1,10 +1,11 @@
 //! What differs per deployment: read from environment variables, once, checked as a whole.
 //!
-//! [`VARIABLES`] is the one list of names; the README's table is compared with it by a test.
+//! [`variables`] is the one list of names; the README's table is compared with it by a test.
 
 mod deadline;
 mod logs;
 mod parse;
+mod search;
 mod start;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ use std::time::Duration;
 pub use deadline::deadline_ms;
 pub use logs::start_logs;
 use parse::{parse_bytes, parse_duration, parse_flag};
-pub use start::{StartError, open_lake};
+pub use search::{SinkChoice, SinkSettings};
+pub use start::{StartError, connect_search, open_lake};
 use tripline_lake::publish::{FileFormat, PublishOptions};
 use tripline_lake::store::StoreOptions;
 
@@ -34,8 +36,12 @@ const fn variable(name: &'static str, default: &'static str, about: &'static str
     Variable { name, default, about }
 }
 
-/// Every variable of Tripline's own.
-pub const VARIABLES: &[Variable] = &[
+/// Every variable of Tripline's own, in the order in which documentation lists them.
+pub fn variables() -> impl Iterator<Item = &'static Variable> {
+    VARIABLES.iter().chain(&search::VARIABLES)
+}
+
+const VARIABLES: [Variable; 12] = [
     variable("TRIPLINE_PIPELINE", "`pipeline` in the function's package", "folder of the pipeline file"),
     variable(
         "TRIPLINE_LAKE",
@@ -88,6 +94,10 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("OutputBucket", "TRIPLINE_LAKE"),
     ("OutputPrefix", "TRIPLINE_LAKE"),
     ("ParquetConversion", "TRIPLINE_FILE_FORMAT"),
+    ("OutputElasticsearchEndpoint", "TRIPLINE_OPENSEARCH_URL"),
+    ("ElasticsearchRegion", "TRIPLINE_OPENSEARCH_REGION"),
+    ("ElasticsearchBulkFlushMaxSizeMb", "TRIPLINE_OPENSEARCH_BULK_BYTES"),
+    ("ElasticsearchBulkFlushMaxActions", "TRIPLINE_OPENSEARCH_BULK_ACTIONS"),
 ];
 
 /// The settings of a deployment.
@@ -105,6 +115,8 @@ pub struct Settings {
     pub source_epoch: String,
     /// The event source mapping honours partial responses.
     pub partial_responses: bool,
+    /// Which sinks the function feeds, and how.
+    pub sinks: SinkSettings,
     /// Name of the function, where it is to look at its own event source mappings before anything is
     /// written.
     pub own_function: Option<String>,
@@ -147,7 +159,7 @@ impl Settings {
     pub fn from_variables(
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
-        let mut reader = Reader { variables: variables.into_iter().collect(), faults: Vec::new() };
+        let mut reader = Reader::new(variables);
         reader.refuse_unknown();
         let settings = Self {
             pipeline: reader.pipeline(),
@@ -156,6 +168,7 @@ impl Settings {
             format: reader.format(),
             source_epoch: reader.get("TRIPLINE_SOURCE_EPOCH").unwrap_or_default(),
             partial_responses: reader.value("TRIPLINE_PARTIAL_RESPONSES", false, parse_flag),
+            sinks: SinkSettings::read(&mut reader),
             own_function: reader.own_function(),
             retention: reader.value(
                 "TRIPLINE_JOURNAL_RETENTION",
@@ -176,7 +189,7 @@ impl Settings {
         if let Err(fault) = settings.publish_options(FileFormat::Parquet).check() {
             reader.faults.push(fault);
         }
-        if reader.faults.is_empty() { Ok(settings) } else { Err(SettingsError { faults: reader.faults }) }
+        reader.finish(settings)
     }
 
     /// Options of the publisher, with the pipeline's own file format where the environment has none.
@@ -198,6 +211,15 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { variables: variables.into_iter().collect(), faults: Vec::new() }
+    }
+
+    /// What was read, or all that is wrong with it.
+    fn finish<T>(self, settings: T) -> Result<T, SettingsError> {
+        if self.faults.is_empty() { Ok(settings) } else { Err(SettingsError { faults: self.faults }) }
+    }
+
     fn get(&self, name: &str) -> Option<String> {
         self.variables.get(name).filter(|value| !value.is_empty()).cloned()
     }
@@ -213,7 +235,7 @@ impl Reader {
     /// A misspelt name would be a setting silently not made.
     fn refuse_unknown(&mut self) {
         for name in self.variables.keys().filter(|name| name.starts_with("TRIPLINE_")) {
-            if !VARIABLES.iter().any(|known| known.name == name) {
+            if !variables().any(|known| known.name == name) {
                 self.faults.push(format!("{name} is no variable of Tripline's"));
             }
         }

@@ -6,8 +6,9 @@ use tripline_lake::identity::IdentityError;
 use tripline_lake::store::{StoreError, open};
 use tripline_lake::{Environment, Lake};
 use tripline_model::pipeline::{Pipeline, PipelineError};
+use tripline_search::{SearchError, SearchSink};
 
-use crate::Settings;
+use crate::{Settings, SinkSettings};
 
 /// A function cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum StartError {
     /// The lake must not be used.
     #[error(transparent)]
     Lake(#[from] IdentityError),
+    /// The search cluster cannot be used as it is set.
+    #[error(transparent)]
+    Search(#[from] SearchError),
 }
 
 /// Loads the pipeline that the settings name and opens its lake.
@@ -33,4 +37,19 @@ pub async fn open_lake(settings: &Settings) -> Result<(Arc<Pipeline>, Lake), Sta
     let store = open(&settings.lake, &settings.store).await?;
     let lake = Lake::open(store, Environment::default(), &pipeline.id).await?;
     Ok((pipeline, lake))
+}
+
+/// The search sink that the settings name, if they do. Nothing is asked of the cluster yet.
+///
+/// # Errors
+/// [`SearchError`] with everything that is wrong.
+pub async fn connect_search(
+    settings: &SinkSettings,
+    pipeline: &Arc<Pipeline>,
+    environment: &Environment,
+) -> Result<Option<SearchSink>, SearchError> {
+    let Some(options) = settings.search.clone() else { return Ok(None) };
+    let (clock, entropy) = (Arc::clone(&environment.clock), Arc::clone(&environment.entropy));
+    let environment = tripline_search::Environment::new(move || clock.now_ms(), move || entropy.next());
+    SearchSink::connect(Arc::clone(pipeline), options, environment).await.map(Some)
 }

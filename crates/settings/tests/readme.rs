@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tripline_model::decode::Reason;
-use tripline_settings::{ALIASES, VARIABLES};
+use tripline_settings::{ALIASES, variables};
 
 const BEGIN: &str = "<!-- begin configuration: written by a test of crates/settings -->\n";
 const END: &str = "<!-- end configuration -->\n";
@@ -19,7 +19,7 @@ fn readme() -> PathBuf {
 
 fn configuration() -> String {
     let mut out = String::from("| variable | if not set | what it does |\n|---|---|---|\n");
-    for variable in VARIABLES {
+    for variable in variables() {
         let cells = [variable.default, variable.about].map(|cell| cell.replace('|', "\\|"));
         writeln!(out, "| `{}` | {} | {} |", variable.name, cells[0], cells[1]).unwrap();
     }

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lambda_runtime::Diagnostic;
+use tripline_lake::Lake;
 use tripline_lake::clock::Clock;
-use tripline_lake::journal::{Appended, Journal, JournalError};
-use tripline_lake::{Lake, Role};
+use tripline_lake::journal::{Appended, JournalError};
 use tripline_model::batch::Counts;
 use tripline_model::pipeline::Pipeline;
-use tripline_model::source::{Position, SourcePartition};
+use tripline_model::source::{Position, SourcePartition, SourceRecord};
+use tripline_search::{SearchCounts, Why};
 use tripline_stream::event::{EnvelopeError, Event};
 use tripline_stream::kinesis::PartitionRecords;
 use tripline_stream::response::BatchResponse;
 
 use crate::mapping::{MappingCheck, MappingFault, Mappings};
+use crate::sinks::{Cause, Place, Setback, Sinks, Taken};
 
 /// Share of the remaining time that is kept for answering: one tenth, at most a second. A request
 /// that is under way when it begins is given up, and the batch comes again.
@@ -36,7 +38,7 @@ pub struct IngestOptions {
 #[derive(Debug)]
 pub struct Ingest {
     pipeline: Arc<Pipeline>,
-    journal: Journal,
+    sinks: Sinks,
     clock: Arc<dyn Clock>,
     options: IngestOptions,
     mapping_check: Option<MappingCheck>,
@@ -61,6 +63,10 @@ pub struct Batch {
     pub bytes: u64,
     /// PUTs sent.
     pub puts: u64,
+    /// What the search sink did.
+    pub search: SearchCounts,
+    /// Dead letters of the search sink that were committed.
+    pub search_dead_letters: u64,
     /// Source partitions in the batch.
     pub partitions: u64,
 }
@@ -88,6 +94,16 @@ pub enum IngestError {
     /// Nothing of a source partition is known to be in.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The search cluster does not have every record, and none before them can be told apart.
+    #[error("{partition}: record {record} is not in the search cluster: {why}; the lake is not affected")]
+    Search {
+        /// Where the record comes from.
+        partition: SourcePartition,
+        /// The first record that is not.
+        record: Position,
+        /// Why.
+        why: Why,
+    },
     /// A record is refused by the pipeline's policy, and the mapping takes no partial responses.
     #[error(
         "{partition}: record {record} is refused ({reason}) and fails the batch; records before it are in. Set the \
@@ -111,16 +127,30 @@ impl From<IngestError> for Diagnostic {
 }
 
 impl Ingest {
-    /// An ingest function over a lake.
+    /// An ingest function that feeds a lake.
     #[must_use]
     pub fn new(pipeline: Arc<Pipeline>, lake: &Lake, options: IngestOptions) -> Self {
-        let clock = Arc::clone(&lake.environment().clock);
+        Self::feeding(Sinks::lake(lake), pipeline, Arc::clone(&lake.environment().clock), options)
+    }
+
+    /// An ingest function that feeds these sinks.
+    #[must_use]
+    pub fn feeding(
+        sinks: Sinks,
+        pipeline: Arc<Pipeline>,
+        clock: Arc<dyn Clock>,
+        options: IngestOptions,
+    ) -> Self {
         let mapping_check = options
             .mappings
             .clone()
             .map(|mappings| MappingCheck::new(mappings, Arc::clone(&clock), options.partial_responses));
-        let journal = lake.journal(Role::Lake);
-        Self { pipeline, journal, clock, options, mapping_check, arenas: Mutex::default() }
+        Self { pipeline, sinks, clock, options, mapping_check, arenas: Mutex::default() }
+    }
+
+    /// Brings the records of one source partition into the sinks, without an event around them.
+    pub async fn take(&self, place: Place<'_>, records: &[SourceRecord<'_>], deadline_ms: i64) -> Taken {
+        self.sinks.take(&self.pipeline, place, records, deadline_ms).await
     }
 
     /// Handles the event in `body`, to be answered before `deadline_ms` (milliseconds since 1970
@@ -162,43 +192,21 @@ impl Ingest {
         let mut first_error = None;
         for PartitionRecords { partition, records } in &event.partitions {
             batch.delivered += records.len() as u64;
-            let appended = self.journal.append(&self.pipeline, partition, records, deadline_ms).await;
-            let retry_from = match appended {
-                Ok(appended) => {
-                    let refused = appended.refused.clone();
-                    batch.add(appended);
-                    match refused {
-                        Some((record, refusal)) if self.options.partial_responses => {
-                            tracing::warn!(%partition, %record, reason = %refusal, "record refused");
-                            Some(record)
-                        }
-                        Some((record, refusal)) => {
-                            let reason = refusal.to_string();
-                            first_error.get_or_insert(IngestError::Refused {
-                                partition: partition.clone(),
-                                record,
-                                reason,
-                            });
-                            None
-                        }
-                        None => None,
-                    }
-                }
-                Err(error) => {
-                    // With one source partition there is nothing to save by a partial response, and
-                    // an error is what alarms watch for.
-                    if !self.options.partial_responses || event.partitions.len() == 1 {
-                        first_error.get_or_insert(error.into());
-                        None
-                    } else {
-                        tracing::error!(%partition, %error, "source partition failed");
-                        records.first().map(|record| record.position)
-                    }
-                }
-            };
-            response
-                .failures
-                .extend(retry_from.into_iter().flat_map(|at| BatchResponse::retry_from(at).failures));
+            let Taken { lake, search, letters, setback } =
+                self.take(Place::of(partition), records, deadline_ms).await;
+            batch.add(lake);
+            batch.add_search(&search, &letters);
+            let Some(Setback { from, cause }) = setback else { continue };
+            let Some(record) = records.get(from).map(|record| record.position) else { continue };
+            // With one source partition of which nothing is in there is nothing to save by a partial
+            // response, and an error is what alarms watch for.
+            let is_whole = from == 0 && event.partitions.len() == 1 && !matches!(cause, Cause::Refused(_));
+            if self.options.partial_responses && !is_whole {
+                warn(partition, record, &cause);
+                response.failures.extend(BatchResponse::retry_from(record).failures);
+            } else {
+                first_error.get_or_insert_with(|| error(partition, record, cause));
+            }
         }
         match first_error {
             Some(error) => Err(error),
@@ -218,6 +226,33 @@ impl Batch {
         self.entries += u64::from(appended.entry.is_some());
         self.bytes += appended.bytes as u64;
         self.puts += u64::from(appended.puts);
+    }
+
+    /// Adds what became of them in the search cluster.
+    fn add_search(&mut self, search: &SearchCounts, letters: &Appended) {
+        self.search.add(search);
+        self.search_dead_letters += letters.counts.dead_letters;
+        self.entries += u64::from(letters.entry.is_some());
+        self.bytes += letters.bytes as u64;
+        self.puts += u64::from(letters.puts);
+    }
+}
+
+/// Says why a part of a batch comes again.
+fn warn(partition: &SourcePartition, record: Position, cause: &Cause) {
+    match cause {
+        Cause::Refused(reason) => tracing::warn!(%partition, %record, %reason, "record refused"),
+        Cause::Journal(error) => tracing::error!(%partition, %record, %error, "source partition failed"),
+        Cause::Search(why) => tracing::error!(%partition, %record, %why, "not in the search cluster"),
+    }
+}
+
+fn error(partition: &SourcePartition, record: Position, cause: Cause) -> IngestError {
+    let partition = partition.clone();
+    match cause {
+        Cause::Journal(error) => error.into(),
+        Cause::Refused(refusal) => IngestError::Refused { partition, record, reason: refusal.to_string() },
+        Cause::Search(why) => IngestError::Search { partition, record, why },
     }
 }
 
@@ -242,6 +277,12 @@ fn log(answer: &Answer, millis: i64) {
         entries = batch.entries,
         bytes = batch.bytes,
         puts = batch.puts,
+        documents = batch.search.created + batch.search.updated,
+        search_conflicts = batch.search.conflicts,
+        search_dead_letters = batch.search_dead_letters,
+        search_requests = batch.search.requests,
+        search_throttled = batch.search.throttled,
+        search_retried = batch.search.retried,
         retried_from = answer.response.failures.len(),
         millis,
         "batch"

@@ -3,13 +3,15 @@
 mod batch;
 pub mod mapping;
 pub mod raw_body;
+mod sinks;
 
 use std::sync::Arc;
 
 pub use batch::{Answer, Batch, Ingest, IngestError, IngestOptions};
+pub use sinks::{Cause, Place, Setback, Sinks, Taken};
 
 use mapping::{LambdaMappings, Mappings};
-use tripline_settings::{Settings, StartError, open_lake};
+use tripline_settings::{Settings, SinkChoice, StartError, connect_search, open_lake};
 
 /// Loads the pipeline, opens its lake and makes the function ready.
 ///
@@ -25,5 +27,12 @@ pub async fn start(settings: &Settings) -> Result<Ingest, StartError> {
             .clone()
             .map(|function| Arc::new(LambdaMappings::new(function)) as Arc<dyn Mappings>),
     };
-    Ok(Ingest::new(pipeline, &lake, options))
+    let environment = lake.environment();
+    let sinks = match (settings.sinks.choice, connect_search(&settings.sinks, &pipeline, environment).await?)
+    {
+        (SinkChoice::Search { lake_elsewhere }, Some(sink)) => Sinks::search(sink, &lake, lake_elsewhere),
+        (SinkChoice::Both, Some(sink)) => Sinks::both(sink, &lake),
+        _ => Sinks::lake(&lake),
+    };
+    Ok(Ingest::feeding(sinks, pipeline, Arc::clone(&environment.clock), options))
 }

@@ -1,9 +1,7 @@
 //! A batch's records as columns: events decoded up to the first that is refused, or dead letters.
 
 use tripline_model::batch::DecodedBatch;
-use tripline_model::decode::{
-    DeadLetter, DecodeError, Decoder, Pushed, Reason, Refusal, Stage, dead_letters,
-};
+use tripline_model::decode::{DeadLetter, DecodeError, Decoder, Pushed, Reason, Refusal, dead_letters};
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
@@ -24,7 +22,7 @@ pub(super) enum Content<'a> {
     /// Events of a pipeline, to be decoded.
     Events(&'a Pipeline),
     /// Records that a sink did not take: one letter for each record.
-    DeadLetters(Stage, &'a [DeadLetter<'a>]),
+    DeadLetters(&'a [DeadLetter<'a>]),
 }
 
 impl Content<'_> {
@@ -40,16 +38,15 @@ impl Content<'_> {
             Self::Events(pipeline) => {
                 decode(pipeline, origin, records.get(start..).unwrap_or_default(), now_ms)
             }
-            Self::DeadLetters(stage, letters) => {
+            Self::DeadLetters(letters) => {
                 let fresh = letters.get(start..).unwrap_or_default();
-                take_letters(*stage, origin, fresh, now_ms)
+                take_letters(origin, fresh, now_ms)
             }
         }
     }
 }
 
 fn take_letters(
-    stage: Stage,
     origin: &SourcePartition,
     letters: &[DeadLetter<'_>],
     now_ms: i64,
@@ -62,13 +59,13 @@ fn take_letters(
         }
     }
     let repeated = (letters.len() - unique.len()) as u64;
-    let (mut batch, taken) = dead_letters(stage, origin, &unique, now_ms)?;
+    let (mut batch, taken) = dead_letters(origin, &unique, now_ms)?;
     let mut refused = None;
     if let Some(first_left) = unique.get(taken) {
         // The columns are full: an aggregate is in whole or not at all.
         let at = first_left.record.position;
         unique.truncate(unique.partition_point(|letter| letter.record.position < at));
-        batch = dead_letters(stage, origin, &unique, now_ms)?.0;
+        batch = dead_letters(origin, &unique, now_ms)?.0;
         refused = Some((at, Refusal { reason: Reason::BatchFull, message: "the entry is full".to_owned() }));
     }
     let range = unique.first().zip(unique.last());

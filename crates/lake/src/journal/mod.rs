@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tripline_model::batch::Counts;
-use tripline_model::decode::{DeadLetter, DecodeError, Refusal, Stage};
+use tripline_model::decode::{DeadLetter, DecodeError, Refusal};
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
@@ -133,7 +133,8 @@ pub struct Appended {
 }
 
 impl Appended {
-    fn add(&mut self, other: &Self) {
+    /// Adds what became of another batch.
+    pub fn add(&mut self, other: &Self) {
         self.counts.add(&other.counts);
         self.duplicates += other.duplicates;
         self.event_time_max_ms = self.event_time_max_ms.max(other.event_time_max_ms);
@@ -189,12 +190,11 @@ impl Journal {
         &self,
         pipeline: &Pipeline,
         origin: &SourcePartition,
-        stage: Stage,
         letters: &[DeadLetter<'_>],
         deadline_ms: i64,
     ) -> Result<Appended, JournalError> {
         let records: Vec<SourceRecord<'_>> = letters.iter().map(|letter| letter.record).collect();
-        self.run(&pipeline.id, origin, Content::DeadLetters(stage, letters), &records, deadline_ms).await
+        self.run(&pipeline.id, origin, Content::DeadLetters(letters), &records, deadline_ms).await
     }
 
     async fn run(

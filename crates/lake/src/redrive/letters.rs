@@ -152,7 +152,8 @@ impl<'a> Columns<'a> {
             .find(|stage| stage.code() == code)
             .ok_or_else(|| format!("row {row} has the stage {code:?}, which is not known"))?;
         let position = self.required("position", row)?;
-        let sub_position = self.column("sub_position").and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let sub_position =
+            self.column("sub_position").and_then(|column| column.as_primitive_opt::<Int32Type>());
         let payload = self.column("payload").and_then(|column| column.as_binary_opt::<i32>());
         Ok(Letter {
             stage,
@@ -164,7 +165,9 @@ impl<'a> Columns<'a> {
                 epoch: self.required("epoch", row)?,
                 partition: self.required("partition", row)?,
             },
-            position: position.parse().map_err(|error| format!("row {row}: position {position:?}: {error}"))?,
+            position: position
+                .parse()
+                .map_err(|error| format!("row {row}: position {position:?}: {error}"))?,
             sub_position: sub_position.map_or(0, |column| u32::try_from(column.value(row)).unwrap_or(0)),
             partition_key: self.required("partition_key", row)?,
             arrival_ms: self.time("arrival_time", row),

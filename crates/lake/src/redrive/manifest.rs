@@ -119,8 +119,14 @@ impl Selection {
         let earlier = Self::history(store).await?;
         let number = earlier.last().map_or(1, |redrive| redrive.number + 1);
         let files = files(store).await?;
-        let redrive =
-            Redrive { format: FORMAT, number, begun_at_ms: now_ms, filter, files, state: RedriveState::Running };
+        let redrive = Redrive {
+            format: FORMAT,
+            number,
+            begun_at_ms: now_ms,
+            filter,
+            files,
+            state: RedriveState::Running,
+        };
         Ok(Self { redrive, earlier, tag: None })
     }
 
@@ -131,7 +137,8 @@ impl Selection {
     /// [`RedriveError`].
     pub async fn unfinished(store: &dyn ObjectStore) -> Result<Option<Self>, RedriveError> {
         let mut redrives = all(store).await?;
-        let Some(index) = redrives.iter().position(|(redrive, _)| redrive.state == RedriveState::Running) else {
+        let Some(index) = redrives.iter().position(|(redrive, _)| redrive.state == RedriveState::Running)
+        else {
             return Ok(None);
         };
         redrives.truncate(index + 1);

@@ -51,7 +51,9 @@ pub enum RedriveError {
         reason: String,
     },
     /// A redrive's own object cannot be read.
-    #[error("{location}/{key} is no redrive of this version: {reason}; restore the object's last good version")]
+    #[error(
+        "{location}/{key} is no redrive of this version: {reason}; restore the object's last good version"
+    )]
     UnreadableRedrive {
         /// Where the lake is.
         location: String,

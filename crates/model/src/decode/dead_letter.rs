@@ -44,6 +44,8 @@ impl Stage {
 /// A record that a sink did not take.
 #[derive(Clone, Debug)]
 pub struct DeadLetter<'a> {
+    /// How far it got.
+    pub stage: Stage,
     /// The record.
     pub record: SourceRecord<'a>,
     /// Why it was not taken.
@@ -105,7 +107,6 @@ const TYPE_BYTES: usize = 128;
 /// Dead letters being collected.
 #[derive(Debug)]
 pub(super) struct DeadLetters {
-    code: &'static str,
     stage: Column,
     reason: Column,
     error: Column,
@@ -123,10 +124,9 @@ pub(super) struct DeadLetters {
 }
 
 impl DeadLetters {
-    pub(super) fn new(stage: Stage) -> Self {
+    pub(super) fn new() -> Self {
         let text = || Column::new(FieldType::String);
         Self {
-            code: stage.code(),
             stage: text(),
             reason: text(),
             error: text(),
@@ -151,13 +151,11 @@ impl DeadLetters {
     /// Appends a dead letter, or leaves no trace of it.
     pub(super) fn push(
         &mut self,
-        record: &SourceRecord<'_>,
+        letter: &DeadLetter<'_>,
         origin: &SourcePartition,
-        refusal: &Refusal,
-        event_type: Option<&str>,
         now_ms: i64,
     ) -> Result<(), Full> {
-        let pushed = self.append(record, origin, refusal, event_type, now_ms);
+        let pushed = self.append(letter, origin, now_ms);
         match pushed {
             Ok(()) => self.rows += 1,
             Err(Full) => {
@@ -168,15 +166,9 @@ impl DeadLetters {
         pushed
     }
 
-    fn append(
-        &mut self,
-        record: &SourceRecord<'_>,
-        origin: &SourcePartition,
-        refusal: &Refusal,
-        event_type: Option<&str>,
-        now_ms: i64,
-    ) -> Result<(), Full> {
-        self.stage.push_text(self.code)?;
+    fn append(&mut self, letter: &DeadLetter<'_>, origin: &SourcePartition, now_ms: i64) -> Result<(), Full> {
+        let DeadLetter { stage, record, refusal, event_type } = letter;
+        self.stage.push_text(stage.code())?;
         self.reason.push_text(refusal.reason.code())?;
         self.error.push_text(&refusal.message)?;
         match event_type {
@@ -257,16 +249,15 @@ impl DeadLetters {
 /// # Errors
 /// [`DecodeError`], which no records should lead to.
 pub fn dead_letters(
-    stage: Stage,
     origin: &SourcePartition,
     letters: &[DeadLetter<'_>],
     now_ms: i64,
 ) -> Result<(DecodedBatch, usize), DecodeError> {
-    let mut rows = DeadLetters::new(stage);
+    let mut rows = DeadLetters::new();
     let mut reasons: BTreeMap<Reason, u64> = BTreeMap::new();
     let mut taken = 0;
     for letter in letters {
-        if rows.push(&letter.record, origin, &letter.refusal, letter.event_type, now_ms).is_err() {
+        if rows.push(letter, origin, now_ms).is_err() {
             break;
         }
         *reasons.entry(letter.refusal.reason).or_default() += 1;

@@ -97,7 +97,7 @@ impl<'p> Decoder<'p> {
             origin: origin.clone(),
             now_ms,
             tables: pipeline.events.iter().map(|_| None).collect(),
-            dead_letters: DeadLetters::new(Stage::Decode),
+            dead_letters: DeadLetters::new(),
             counts: Counts::default(),
             reasons: BTreeMap::new(),
             event_time_max_ms: None,
@@ -172,19 +172,15 @@ impl<'p> Decoder<'p> {
                 Pushed::Ignored
             }
             Policy::DeadLetter => {
-                let pushed = self.dead_letters.push(
-                    record,
-                    &self.origin,
-                    &refusal,
-                    event_type.as_deref(),
-                    self.now_ms,
-                );
-                if pushed.is_err() {
+                let reason = refusal.reason.code();
+                let (stage, event_type) = (Stage::Decode, event_type.as_deref());
+                let letter = DeadLetter { stage, record: *record, refusal, event_type };
+                if self.dead_letters.push(&letter, &self.origin, self.now_ms).is_err() {
                     return Pushed::Refused(Refusal::full("dead letters"));
                 }
                 self.counts.records += 1;
                 self.counts.dead_letters += 1;
-                *self.reasons.entry(refusal.reason.code()).or_default() += 1;
+                *self.reasons.entry(reason).or_default() += 1;
                 Pushed::DeadLetter
             }
         }

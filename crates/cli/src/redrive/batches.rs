@@ -1,0 +1,176 @@
+//! Batches that an event source mapping gave up, sent again.
+//!
+//! Such a batch may be in as a whole, in part (its function failed behind the first records), or not at
+//! all, and its lane may have moved on meanwhile. Three steps bring each record in once, whatever else
+//! goes on at the same time:
+//!
+//! 1. The batch is appended to its own lane, as if it came again. What lies behind the lane's end is in
+//!    then, and from now on the lane takes nothing at or before the batch's end.
+//! 2. So the lane's entries now tell for good which of its records are in.
+//! 3. The others are appended to a lane of the batch's own, which drops them when this is repeated.
+//!
+//! The search cluster gets all of them: documents have ids.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use serde::Deserialize;
+use tripline_ingest::Place;
+use tripline_lake::redrive::{Coverage, batch_origin};
+use tripline_lake::store::ObjectStore;
+use tripline_lake::{Lake, Role};
+use tripline_model::source::SourceRecord;
+use tripline_stream::event::Event;
+use tripline_stream::kinesis::PartitionRecords;
+
+use super::send::{Outcome, Senders, send as send_records};
+use crate::text::grouped;
+
+/// Keys asked for in one page of a listing.
+const PAGE: usize = 1000;
+
+/// An invocation record as Lambda writes it to an S3 destination (AWS Lambda: "Configuring destinations for
+/// failed invocations", Kinesis). Only S3 gets the payload.
+#[derive(Debug, Deserialize)]
+struct InvocationRecord {
+    payload: Option<EventText>,
+}
+
+/// The event: a text that holds JSON, or the JSON itself.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum EventText {
+    Text(String),
+    Json(serde_json::Value),
+}
+
+pub(super) async fn send(
+    lake: &Lake,
+    senders: &Senders,
+    batches: &dyn ObjectStore,
+    epoch: &str,
+    dry_run: bool,
+) -> anyhow::Result<ExitCode> {
+    let (mut found, mut records, mut missing, mut unsure) = (0_u64, 0, 0, 0);
+    let mut outcome = Outcome::default();
+    let mut after: Option<String> = None;
+    loop {
+        let page = batches.list("", after.as_deref(), PAGE).await?;
+        after = page.last().map(|object| object.key.clone());
+        for object in &page {
+            let place = format!("{}/{}", batches.location(), object.key);
+            let Some(object) = batches.get(&object.key).await? else { continue };
+            let body = event(&object.body).with_context(|| place.clone())?;
+            let mut arena = Vec::new();
+            let Event::Kinesis(event) =
+                Event::parse(&body, &mut arena, epoch).with_context(|| place.clone())?
+            else {
+                return Err(anyhow!("{place}: only batches of Kinesis are read"));
+            };
+            found += 1;
+            for partition in &event.partitions {
+                let batch = Batch { lake, senders, partition };
+                let sent = batch.send(dry_run).await.with_context(|| place.clone())?;
+                records += partition.records.len() as u64;
+                missing += sent.missing;
+                unsure += sent.unsure;
+                outcome.add(&sent.outcome);
+                if sent.unsure > 0 {
+                    println!(
+                        "{place}: {} records are left out: the journal entries that would tell whether they are in have been \
+                         deleted; look for their ids in the lake",
+                        grouped(sent.unsure)
+                    );
+                }
+            }
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    println!(
+        "{} batches with {} records; {} were not in",
+        grouped(found),
+        grouped(records),
+        grouped(missing)
+    );
+    if !dry_run {
+        println!(
+            "{} rows for the lake, {} documents, {} dead letters",
+            grouped(outcome.rows),
+            grouped(outcome.documents),
+            grouped(outcome.dead_letters)
+        );
+    }
+    Ok(if unsure == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The event in a saved invocation record.
+fn event(body: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let record: InvocationRecord =
+        serde_json::from_slice(body).context("it is no invocation record of Lambda's")?;
+    match record.payload {
+        Some(EventText::Text(text)) => Ok(text.into_bytes()),
+        Some(EventText::Json(json)) => Ok(serde_json::to_vec(&json)?),
+        None => Err(anyhow!(
+            "it has no payload: only an S3 destination gets the records themselves. Read them from the stream by the \
+             sequence numbers that it names"
+        )),
+    }
+}
+
+/// The records of one source partition in a batch.
+struct Batch<'a> {
+    lake: &'a Lake,
+    senders: &'a Senders,
+    partition: &'a PartitionRecords<'a>,
+}
+
+#[derive(Default)]
+struct SentBatch {
+    missing: u64,
+    unsure: u64,
+    outcome: Outcome,
+}
+
+impl Batch<'_> {
+    async fn send(&self, dry_run: bool) -> anyhow::Result<SentBatch> {
+        let PartitionRecords { partition, records } = self.partition;
+        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+            return Ok(SentBatch::default());
+        };
+        let lane = batch_origin(partition, &first.position.to_string(), &last.position.to_string());
+        let mut sent = SentBatch::default();
+        if let Some(ingest) = &self.senders.lake {
+            if !dry_run {
+                let own = send_records(ingest, Place::of(partition), records).await?;
+                sent.missing += own.rows + own.dead_letters;
+                sent.outcome.add(&Outcome { duplicates: 0, ..own });
+            }
+            let range = (first.position, last.position);
+            let coverage = Coverage::of(self.lake, Role::Lake, partition, range).await?;
+            // What an earlier redrive of this batch brought in.
+            let earlier = Coverage::of(self.lake, Role::Lake, &lane, range).await?;
+            let mut rest: Vec<SourceRecord<'_>> = Vec::new();
+            for record in records {
+                match (coverage.covers(record), earlier.covers(record)) {
+                    (Some(true), _) | (_, Some(true)) => {}
+                    (None, _) | (_, None) => sent.unsure += 1,
+                    (Some(false), Some(false)) => rest.push(*record),
+                }
+            }
+            sent.missing += rest.len() as u64;
+            if !dry_run {
+                let place = Place { lane: &lane, first: partition };
+                sent.outcome.add(&send_records(ingest, place, &rest).await?);
+            }
+        }
+        if let Some(ingest) = &self.senders.search
+            && !dry_run
+        {
+            let place = Place { lane: &lane, first: partition };
+            sent.outcome.add(&send_records(ingest, place, records).await?);
+        }
+        Ok(sent)
+    }
+}

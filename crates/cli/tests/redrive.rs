@@ -1,0 +1,245 @@
+//! `tripline redrive` as people run it: after a fix of the pipeline, and after a mapping gave batches up.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PIPELINE: &str = r#"
+id = "trips"
+type_field = "type"
+schema_version = 1
+[events.trip]
+id = ["trip_id"]
+event_time = "at"
+fields = [
+  { name = "trip_id", type = "int64", required = true },
+  { name = "at", type = "timestamp", required = true },
+  { name = "vendor", type = "int32" },
+]
+partition = [{ name = "year", time = "year" }]
+"#;
+
+/// A lake with its pipeline and its input.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self { folder: tempfile::tempdir().unwrap() };
+        desk.write("pipeline/pipeline.toml", PIPELINE);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// What a command prints; it must end with this exit code.
+    fn tripline(&self, command: &str, more: &[&str], code: i32) -> String {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tripline"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("TRIPLINE_")) {
+                process.env_remove(name);
+            }
+        }
+        process.arg(command).arg("--pipeline").arg(self.path("pipeline"));
+        let output = process.arg("--lake").arg(self.path("lake")).args(more).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        String::from_utf8(output.stdout).unwrap() + &said
+    }
+
+    /// Runs a file of the desk through the pipeline, and publishes.
+    fn run(&self, name: &str) {
+        self.tripline("run", &["--input", self.path(name).to_str().unwrap()], 0);
+    }
+
+    /// Rows of trips and dead letters that a reader sees; the audit is clean.
+    fn seen(&self) -> (u64, u64) {
+        let audit: Value = serde_json::from_str(&self.tripline("audit", &["--json"], 0)).unwrap();
+        let rows = |table: &str| audit["tables"][table]["rows"].as_u64().unwrap_or_default();
+        (rows("trip"), rows("dead_letter"))
+    }
+}
+
+/// Trips from one number to another; every fourth tells its vendor as text.
+fn trips(numbers: std::ops::Range<u32>) -> String {
+    numbers
+        .map(|number| {
+            let vendor = if number % 4 == 0 { json!("CMT") } else { json!(2) };
+            let at = "2019-03-01T12:00:00Z";
+            json!({"type": "trip", "trip_id": number, "at": at, "vendor": vendor}).to_string() + "\n"
+        })
+        .collect()
+}
+
+#[test]
+fn dead_letters_become_rows_once_the_pipeline_takes_them_and_are_sent_once() {
+    let desk = Desk::new();
+    desk.write("trips.jsonl", &(trips(0..40) + "not json\n"));
+    desk.run("trips.jsonl");
+    assert_eq!(desk.seen(), (30, 11));
+    let preview = desk.tripline("redrive", &["--dry-run"], 0);
+    for part in ["11 dead letters would be sent", "10  decode  wrong-type", "1  decode  not-json"] {
+        assert!(preview.contains(part), "{part} is not in:\n{preview}");
+    }
+    // Mended: vendors are texts now.
+    let mended = PIPELINE
+        .replace("\"vendor\", type = \"int32\"", "\"vendor\", type = \"string\"")
+        .replace("schema_version = 1", "schema_version = 2");
+    desk.write("pipeline/pipeline.toml", &mended);
+    let none = desk.tripline("redrive", &["--reason", "bad-datetime"], 0);
+    assert!(none.contains("nothing to send"), "{none}");
+    let sent = desk.tripline("redrive", &["--reason", "wrong-type", "--since", "2020-01-01"], 0);
+    assert!(sent.contains("10 letters sent; 10 rows for the lake"), "{sent}");
+    desk.write("more.jsonl", &trips(44..45));
+    desk.run("more.jsonl");
+    assert_eq!(desk.seen(), (41, 11));
+    // What is still no event is a dead letter once more, and may be sent again.
+    let rest = desk.tripline("redrive", &[], 0);
+    assert!(
+        rest.contains("1 letters sent; 0 rows for the lake, 0 documents, 1 dead letters again"),
+        "{rest}"
+    );
+    desk.write("last.jsonl", &trips(48..49));
+    desk.run("last.jsonl");
+    assert_eq!(desk.seen(), (42, 12));
+    assert!(desk.tripline("redrive", &["--dry-run"], 0).contains("1 dead letters would be sent"));
+    let list = desk.tripline("redrive", &["--list"], 0);
+    assert!(
+        list.contains("reason wrong-type, since 2020-01-01") && list.contains("10 letters sent"),
+        "{list}"
+    );
+}
+
+#[test]
+fn a_redrive_names_what_it_does_not_know() {
+    let desk = Desk::new();
+    let said = desk.tripline("redrive", &["--reason", "wrong"], 2);
+    assert!(said.contains("wrong-type"), "the reasons that there are: {said}");
+    let said = desk.tripline("redrive", &["--since", "yesterday"], 2);
+    assert!(said.contains("ISO 8601"), "{said}");
+}
+
+/// An event of some trips of one shard, as its mapping sends it.
+fn event(numbers: std::ops::Range<u32>) -> String {
+    let record = |number: u32| {
+        let payload = json!({"type": "trip", "trip_id": number, "at": "2019-03-01T12:00:00Z"}).to_string();
+        json!({
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": "key",
+                "sequenceNumber": (1000 + number).to_string(),
+                "data": base64(payload.as_bytes()),
+                "approximateArrivalTimestamp": f64::from(1_545_084_650 + number)
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": format!("shardId-000000000006:{}", 1000 + number),
+            "eventName": "aws:kinesis:record",
+            "eventSourceARN": "arn:aws:kinesis:us-east-2:123456789012:stream/trips"
+        })
+    };
+    json!({ "Records": numbers.map(record).collect::<Vec<_>>() }).to_string()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word =
+            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let letter = LETTERS[(word >> (18 - 6 * place) & 63) as usize] as char;
+            text.push(if place <= chunk.len() { letter } else { '=' });
+        }
+    }
+    text
+}
+
+/// What Lambda writes to an S3 destination for a batch that it gave up.
+fn given_up(numbers: std::ops::Range<u32>) -> String {
+    json!({
+        "requestContext": {
+            "requestId": "c9b8fa9f-5a7f-0000-af9c-0c604cde93a5",
+            "functionArn": "arn:aws:lambda:us-east-2:123456789012:function:ingest",
+            "condition": "RetryAttemptsExhausted",
+            "approximateInvokeCount": 3
+        },
+        "version": "1.0",
+        "timestamp": "2019-11-14T00:38:06.021Z",
+        "KinesisBatchInfo": {
+            "shardId": "shardId-000000000006",
+            "startSequenceNumber": (1000 + numbers.start).to_string(),
+            "endSequenceNumber": (999 + numbers.end).to_string(),
+            "batchSize": numbers.len(),
+            "streamArn": "arn:aws:kinesis:us-east-2:123456789012:stream/trips"
+        },
+        "payload": event(numbers)
+    })
+    .to_string()
+}
+
+fn failed(desk: &Desk) -> String {
+    let folder = desk.path("failed");
+    let failed: &Path = &folder;
+    desk.tripline("redrive", &["--failed-batches", failed.to_str().unwrap()], 0)
+}
+
+#[test]
+fn a_batch_that_was_given_up_comes_in_but_for_what_is_in_and_once() {
+    let desk = Desk::new();
+    // The function took 0 to 4 and failed behind them; the mapping gave 3 to 11 up and went on.
+    for (name, numbers) in [("one.json", 0..5), ("two.json", 12..20)] {
+        desk.write(name, &event(numbers));
+        desk.run(name);
+    }
+    assert_eq!(desk.seen(), (13, 0));
+    desk.write("failed/aws/lambda/mapping/shardId-000000000006/2019/11/14/a", &given_up(3..12));
+    let said = failed(&desk);
+    assert!(said.contains("1 batches with 9 records; 7 were not in"), "{said}");
+    let again = failed(&desk);
+    assert!(again.contains("1 batches with 9 records; 0 were not in"), "{again}");
+    desk.run("two.json");
+    assert_eq!(desk.seen(), (20, 0));
+    // The mapping is wound back over all of it: nothing comes in twice.
+    desk.write("all.json", &event(0..20));
+    desk.run("all.json");
+    assert_eq!(desk.seen(), (20, 0));
+}
+
+#[test]
+fn a_batch_that_was_given_up_last_takes_its_place_in_its_own_lane() {
+    let desk = Desk::new();
+    desk.write("one.json", &event(0..5));
+    desk.run("one.json");
+    desk.write("failed/a", &given_up(5..9));
+    desk.write("failed/b", &given_up(9..10));
+    let said = failed(&desk);
+    assert!(said.contains("2 batches with 5 records; 5 were not in"), "{said}");
+    // Should the mapping deliver it after all, it is in.
+    desk.write("late.json", &event(4..12));
+    desk.run("late.json");
+    assert_eq!(desk.seen(), (12, 0));
+}
+
+#[test]
+fn a_record_of_a_queue_says_where_the_records_are_and_is_refused() {
+    let desk = Desk::new();
+    let mut record: Value = serde_json::from_str(&given_up(0..3)).unwrap();
+    record.as_object_mut().unwrap().remove("payload");
+    desk.write("failed/a", &record.to_string());
+    let said = desk.tripline("redrive", &["--failed-batches", desk.path("failed").to_str().unwrap()], 2);
+    assert!(said.contains("S3 destination"), "{said}");
+}
