@@ -56,7 +56,7 @@ async fn a_number_that_was_taken_and_is_gone_leads_to_another_look_up() {
     assert_clean(&store).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_number_that_is_refused_and_never_there_is_not_tried_for_ever() {
     let (world, store, _) = bench().await;
     let mut view = View::of(&store);
@@ -72,6 +72,33 @@ async fn a_number_that_is_refused_and_never_there_is_not_tried_for_ever() {
     let result = tokio::time::timeout(Duration::from_secs(5), append_to(&journal, "shard-0", 1..=3)).await;
     let error = result.expect("it gives up").unwrap_err();
     assert!(matches!(error, JournalError::Vanished { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_is_refused_before_its_entry_can_be_seen_is_waited_for() {
+    let (world, store, rival) = bench().await;
+    // A server answers beside a rival's PUT that is still under way: the number is taken, there is nothing
+    // to read and nothing to list; at the third look the rival's entry is there.
+    let mut view = View::of(&store);
+    view.put = Some(Arc::new(|key, answer| if key.ends_with("1") { Put::Refused } else { answer }));
+    let (hidden, looks) = (store.clone(), AtomicU64::new(0));
+    let view = view.before(move |operation, key| {
+        if operation != Operation::Get || !key.starts_with("_journal/") {
+            return None;
+        }
+        let (store, rival, key) = (hidden.clone(), rival.clone(), key.to_owned());
+        Some(match looks.fetch_add(1, Ordering::SeqCst) {
+            0 => Box::pin(async move { store.delete(&key).await.unwrap() }),
+            2 => Box::pin(async move { drop(append(&rival, 1..=2).await) }),
+            _ => return None,
+        })
+    });
+    let lake = open(view, &world).await;
+    let appended = append(&lake, 1..=4).await;
+    assert_eq!((appended.entry, appended.duplicates, appended.puts), (Some(2), 2, 2));
+    publish(&lake).await;
+    read_lake(&store).await.assert_exactly(4);
+    assert_clean(&store).await;
 }
 
 #[tokio::test]

@@ -21,6 +21,10 @@ use crate::store::{Condition, Put};
 /// times of neighbours may be out of order by a little where a record was skipped and came back.
 const ARRIVAL_SLACK_MS: i64 = 1_000;
 
+/// How often an entry is looked for whose number is taken. With waits of up to two seconds in between
+/// this outlasts a slow PUT.
+const UNSEEN_LOOKS: u32 = 6;
+
 /// One call of [`Journal::append`] or [`Journal::append_dead_letters`].
 pub(super) struct Append<'a> {
     pub(super) journal: &'a Journal,
@@ -111,21 +115,23 @@ impl Append<'_> {
 
     /// Somebody else's entry, or our own whose answer was lost, has the number.
     async fn overtaken(&self, tail: Tail, number: u64) -> Result<Tail, JournalError> {
-        let read = read_entry(&*self.journal.store, &self.lane, &self.folder, number);
-        match self.in_time(read).await? {
-            Some(entry) => Ok(tail.after(&entry.header)),
-            None => {
-                // There and gone: our tail is older than retention. Never PUT again blindly, and not
-                // at all where the number is unknown to the store.
-                self.journal.forget(&self.lane);
-                let found = self.look_up().await?;
-                if found.number < number {
-                    let key = entry_key(&self.folder, number);
-                    return Err(JournalError::Vanished { key, location: self.journal.store.location() });
-                }
-                Ok(found)
+        let Journal { store, environment, .. } = self.journal;
+        for attempt in 0..UNSEEN_LOOKS {
+            if let Some(entry) = self.in_time(read_entry(&**store, &self.lane, &self.folder, number)).await? {
+                return Ok(tail.after(&entry.header));
             }
+            // There and gone: our tail is older than retention. Or not there yet: some servers refuse a
+            // number while the PUT that takes it is still under way. Never PUT again blindly, and not at
+            // all where the number is unknown to the store.
+            self.journal.forget(&self.lane);
+            let found = self.look_up().await?;
+            if found.number >= number {
+                return Ok(found);
+            }
+            let pause = environment.backoff(attempt);
+            self.in_time(async { Ok(tokio::time::sleep(pause).await) }).await?;
         }
+        Err(JournalError::Vanished { key: entry_key(&self.folder, number), location: store.location() })
     }
 
     /// How many records at the start are in already.

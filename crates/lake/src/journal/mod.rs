@@ -56,9 +56,10 @@ pub enum JournalError {
         /// What is wrong.
         source: EntryError,
     },
-    /// A listed entry was gone when it was read.
+    /// An entry that was listed, or whose number is taken, is not there.
     #[error(
-        "{location}/{key} was listed and is gone: nothing but publish may delete entries, and only old ones"
+        "{location}/{key} was listed or refused as taken, and is not there: nothing but publish may delete entries, \
+         and only old ones"
     )]
     Vanished {
         /// Where the lake is.
