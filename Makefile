@@ -18,9 +18,10 @@ TRIPLINE := $(TARGET)/debug/tripline
 SAMPLE := pipelines/taxi/sample
 SCHEDULES ?= 1000
 SEED      ?= 0
+KILLS     ?= 200
 LAKE      ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers test-lambda model sim lint build package events servers clean
+.PHONY: help demo test test-rust test-readers test-lambda model sim crash lint build package events servers readers clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +37,7 @@ demo: ## Real taxi trips through the real handlers into Parquet: no server, no a
 
 test: servers test-rust test-readers test-lambda ## Everything there is to test, real servers included
 
-test-rust: ## Rust tests; those that need a server start it
+test-rust: $(VENV)/ready ## Rust tests; those that need a server start it
 	$(CARGO) test --workspace --all-targets
 	$(CARGO) test --workspace --doc
 
@@ -53,6 +54,9 @@ model: ## Model-check the protocol at all bounds and look for every mutant; prin
 
 sim: ## Play random schedules against the real code: SCHEDULES=1000 SEED=0
 	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(CARGO) test --quiet --package tripline-lake --test simulation
+
+crash: servers $(VENV)/ready ## Kill processes at random moments, on a real S3 server: KILLS=200 SEED=0
+	KILLS=$(KILLS) SEED=$(SEED) $(CARGO) test --quiet --workspace --test crash -- --nocapture
 
 lint: $(TOOLS)/bin/cargo-machete $(TOOLS)/bin/cargo-deny ## Formatting, clippy, unused dependencies, licences, shell scripts
 	$(CARGO) fmt --all --check
@@ -74,6 +78,8 @@ events: ## Write the sample events in events/ again
 
 servers: ## Install the servers that tests need
 	tests/servers/up install
+
+readers: $(VENV)/ready ## Install the readers that tests need: DuckDB, pyarrow
 
 clean: ## Remove what was built; servers and tools stay cached
 	$(CARGO) clean

@@ -5,41 +5,16 @@ import pyarrow.dataset
 import pytest
 
 from conftest import SAMPLE, TAXI, audit, run
+from trips import create_trips, differences, parquet, source
 
 TRIPS = 6_500
-
-# The source as the taxi pipeline names it. Columns that one colour lacks are null.
-SOURCE = f"""
-  SELECT 'yellow' AS cab_type, VendorID::INT AS vendor_id,
-    tpep_pickup_datetime::TIMESTAMP AS pickup_datetime, tpep_dropoff_datetime::TIMESTAMP AS dropoff_datetime,
-    passenger_count::INT AS passenger_count, trip_distance::DOUBLE AS trip_distance,
-    RatecodeID::INT AS ratecode_id, store_and_fwd_flag, PULocationID::INT AS pickup_location_id,
-    DOLocationID::INT AS dropoff_location_id, payment_type::INT AS payment_type,
-    fare_amount::DOUBLE AS fare_amount, extra::DOUBLE AS extra, mta_tax::DOUBLE AS mta_tax,
-    tip_amount::DOUBLE AS tip_amount, tolls_amount::DOUBLE AS tolls_amount,
-    improvement_surcharge::DOUBLE AS improvement_surcharge, total_amount::DOUBLE AS total_amount,
-    congestion_surcharge::DOUBLE AS congestion_surcharge,
-    NULL::DOUBLE AS ehail_fee, NULL::INT AS trip_type
-  FROM read_csv('{SAMPLE}/yellow_tripdata_2019-03_sample.csv', all_varchar = true, nullstr = '')
-  UNION ALL
-  SELECT 'green', VendorID::INT, lpep_pickup_datetime::TIMESTAMP, lpep_dropoff_datetime::TIMESTAMP,
-    passenger_count::INT, trip_distance::DOUBLE, RatecodeID::INT, store_and_fwd_flag, PULocationID::INT,
-    DOLocationID::INT, payment_type::INT, fare_amount::DOUBLE, extra::DOUBLE, mta_tax::DOUBLE,
-    tip_amount::DOUBLE, tolls_amount::DOUBLE, improvement_surcharge::DOUBLE, total_amount::DOUBLE,
-    congestion_surcharge::DOUBLE, ehail_fee::DOUBLE, trip_type::DOUBLE::INT
-  FROM read_csv('{SAMPLE}/green_tripdata_2019-03_sample.csv', all_varchar = true, nullstr = '')
-"""
-
-COLUMNS = """cab_type, vendor_id, pickup_datetime, dropoff_datetime, passenger_count, trip_distance, ratecode_id,
-  store_and_fwd_flag, pickup_location_id, dropoff_location_id, payment_type, fare_amount, extra, mta_tax, tip_amount,
-  tolls_amount, improvement_surcharge, total_amount, congestion_surcharge, ehail_fee, trip_type"""
 
 
 @pytest.fixture
 def database():
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"CREATE TABLE source AS {SOURCE}")
+    connection.execute(f"CREATE TABLE source AS {source(SAMPLE)}")
     connection.execute(
         f"CREATE TABLE zones AS SELECT LocationID::INT AS id, Borough AS borough "
         f"FROM read_csv('{TAXI}/taxi_zone_lookup.csv', all_varchar = true)"
@@ -48,23 +23,13 @@ def database():
 
 
 def read_trips(database, lake):
-    read_files(database, f"read_parquet('{lake}/trip/**/*.parquet', hive_partitioning = true, union_by_name = true)")
-
-
-def read_files(database, files):
-    database.execute(
-        "CREATE OR REPLACE TABLE trips AS SELECT * REPLACE (pickup_datetime::TIMESTAMP AS pickup_datetime, "
-        f"dropoff_datetime::TIMESTAMP AS dropoff_datetime) FROM {files}"
-    )
+    create_trips(database, parquet(lake))
 
 
 def assert_trips_are_the_source(database):
     assert database.execute("SELECT count(*), count(DISTINCT trip_id) FROM trips").fetchone() == (TRIPS, TRIPS)
-    for one, other in [("source", "trips"), ("trips", "source")]:
-        differing = database.execute(
-            f"SELECT {COLUMNS} FROM {one} EXCEPT ALL SELECT {COLUMNS} FROM {other}"
-        ).fetchall()
-        assert differing == [], f"in {one} and not in {other}"
+    for table, rows in differences(database).items():
+        assert rows == [], f"only in {table}"
 
 
 def assert_boroughs_are_a_join_with_the_zones(database):
@@ -152,7 +117,7 @@ def test_json_lines_hold_the_same_trips(database, daily, folder_lake, tmp_path):
     # (Left to guess, DuckDB misses columns that are always null; with `union_by_name` it takes 32 MiB a file.)
     described = database.execute(f"DESCRIBE FROM read_parquet('{folder_lake}/trip/**/*.parquet')").fetchall()
     columns = ", ".join(f"{name}: '{kind}'" for name, kind, *_ in described)
-    read_files(database, f"read_json('{lake}/trip/**/*.json.gz', hive_partitioning = true, columns = {{{columns}}})")
+    create_trips(database, f"read_json('{lake}/trip/**/*.json.gz', hive_partitioning = true, columns = {{{columns}}})")
     assert_trips_are_the_source(database)
     audit(lake, pipeline=daily)
 

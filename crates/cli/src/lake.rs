@@ -1,9 +1,10 @@
-//! Options that name a pipeline and its lake, shared by the commands.
+//! Options that name a pipeline, its lake and its files, shared by the commands.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tripline_lake::publish::FileFormat;
 use tripline_lake::store::{ObjectStore, StoreOptions, open};
 use tripline_model::pipeline::Pipeline;
 
@@ -37,5 +38,30 @@ impl LakeArguments {
             options.endpoint = Some(endpoint.clone());
         }
         Ok(open(url, &options).await?)
+    }
+}
+
+/// How files are written.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct FormatArguments {
+    /// Write gzip'd JSON lines or Parquet, whatever the pipeline says.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Parquet,
+    Json,
+}
+
+impl FormatArguments {
+    /// What was asked for, or what the pipeline says.
+    pub(crate) fn of(self, pipeline: &Pipeline) -> FileFormat {
+        match self.format {
+            Some(Format::Parquet) => FileFormat::Parquet,
+            Some(Format::Json) => FileFormat::JsonLines,
+            None => tripline_publish::file_format(pipeline),
+        }
     }
 }

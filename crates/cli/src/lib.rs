@@ -7,6 +7,7 @@ pub mod audit;
 pub mod events;
 mod lake;
 pub mod redrive;
+pub mod publish;
 pub mod run;
 mod search;
 pub mod source;

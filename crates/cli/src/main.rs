@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tripline_cli::{audit, events, redrive, run};
+use tripline_cli::{audit, events, publish, redrive, run};
 
 /// Streaming ETL as AWS Lambda functions, on a laptop.
 #[derive(Debug, Parser)]
@@ -17,6 +17,8 @@ struct Arguments {
 enum Command {
     /// Run files through the real handlers into a lake, as Lambda's event source mapping would.
     Run(run::RunArguments),
+    /// Publish what lies in the journal of a lake, as the publish function does on its schedule.
+    Publish(publish::PublishArguments),
     /// Prove from what lies in a lake that every record is there exactly once.
     Audit(audit::AuditArguments),
     /// Send dead letters, or batches that a mapping gave up, once more through the pipeline.
@@ -33,6 +35,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments).await,
+        Command::Publish(arguments) => publish::run(&arguments).await,
         Command::Audit(arguments) => audit::run(&arguments).await,
         Command::Redrive(arguments) => redrive::run(&arguments).await,
         Command::Events(arguments) => events::run(&arguments),

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -36,14 +37,15 @@ fn trips() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-fn tripline(arguments: &[&str]) -> Output {
+fn tripline(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("TRIPLINE_") || name.starts_with("AWS_")) {
             command.env_remove(name);
         }
     }
-    command.args(arguments).output().unwrap()
+    command.args(arguments);
+    command
 }
 
 fn printed(output: &Output) -> String {
@@ -52,7 +54,7 @@ fn printed(output: &Output) -> String {
 
 /// What a command said that could not do its work: exit code 2, and one message.
 fn refusal(arguments: &[&str]) -> String {
-    let output = tripline(arguments);
+    let output = tripline(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
     said
@@ -70,7 +72,11 @@ impl Lake {
         self.0.path().join("lake")
     }
 
-    fn with<'a>(&self, command: &'a str, more: &[&'a str]) -> Output {
+    fn with(&self, command: &str, more: &[&str]) -> Output {
+        self.command(command, more).output().unwrap()
+    }
+
+    fn command<'a>(&self, command: &'a str, more: &[&'a str]) -> Command {
         let (pipeline, lake) = (repository().join("pipelines/taxi"), self.path());
         let lake =
             [command, "--pipeline", pipeline.to_str().unwrap(), "--lake", lake.to_str().unwrap()].to_vec();
@@ -122,8 +128,9 @@ fn number(summary: &str, label: &str) -> u64 {
 fn the_shipped_events_are_what_the_command_writes() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("events");
-    let written =
-        tripline(&["events", "--input", sample().to_str().unwrap(), "--output", output.to_str().unwrap()]);
+    let (input, to) = (sample(), output.to_str().unwrap());
+    let arguments = ["events", "--input", input.to_str().unwrap(), "--output", to];
+    let written = tripline(&arguments).output().unwrap();
     assert_eq!(written.status.code(), Some(0), "{}", String::from_utf8_lossy(&written.stderr));
     let names = |folder: &Path| {
         let mut names: Vec<_> =
@@ -172,6 +179,57 @@ fn a_fault_drill_gives_the_same_rows_whatever_its_seed() {
         assert_eq!(rows(&audit), rows(&expected), "seed {seed}");
         assert_eq!(audit["tables"]["trip"]["rows"], expected["tables"]["trip"]["rows"], "seed {seed}");
     }
+}
+
+#[test]
+fn a_journal_that_one_command_fills_another_publishes() {
+    let (lake, (_folder, trips)) = (Lake::new(), trips());
+    let summary = lake.run(&trips, &["--no-publish", "--batch-size", "100"]);
+    let counted = ["records read", "new in the journal", "rows"].map(|label| number(&summary, label));
+    assert_eq!(counted, [TRIPS; 3], "{summary}");
+    assert!(summary.contains("not published yet") && !summary.contains("files written"), "{summary}");
+    assert!(!lake.path().join("trip").exists(), "no reader sees anything");
+    let published = lake.with("publish", &[]);
+    assert_eq!(published.status.code(), Some(0), "{}", String::from_utf8_lossy(&published.stderr));
+    let text = printed(&published);
+    assert!(text.starts_with(&format!("published 4 batches: {TRIPS} rows in ")), "{text}");
+    assert_eq!(printed(&lake.with("publish", &[])), "nothing to publish\n");
+    let summary = lake.run(&trips, &["--no-publish"]);
+    assert!(summary.contains("every record was in the journal already"), "{summary}");
+    let plain = Lake::new();
+    plain.run(&trips, &["--publish-every", "1", "--batch-size", "100"]);
+    assert_eq!(
+        number(&printed(&plain.with("run", &["--input", trips.to_str().unwrap()])), "files written"),
+        0
+    );
+    let ((audit, code), (expected, _)) = (lake.audit(), plain.audit());
+    assert_eq!(code, Some(0), "{audit:#}");
+    assert_eq!(rows(&audit), rows(&expected));
+    let commits = |lake: &Lake| {
+        let checkpoint = fs::read(lake.path().join("_tripline/checkpoint.json")).unwrap();
+        serde_json::from_slice::<Value>(&checkpoint).unwrap()["generation"].as_u64()
+    };
+    // Two for each run that published: one that lists the files, and one once they are visible.
+    assert_eq!((commits(&lake), commits(&plain)), (Some(2), Some(8)));
+}
+
+#[test]
+fn a_publisher_that_is_kept_running_publishes_what_comes_later() {
+    let (lake, (_folder, trips)) = (Lake::new(), trips());
+    let mut command = lake.command("publish", &["--every", "1s"]);
+    let mut publisher = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(publisher.stdout.take().unwrap()).lines();
+    for part in [TRIPS / 2, TRIPS] {
+        let (text, path) = (fs::read_to_string(&trips).unwrap(), trips.with_file_name("part.jsonl"));
+        let lines: String = text.split_inclusive('\n').take(usize::try_from(part).unwrap()).collect();
+        fs::write(&path, lines).unwrap();
+        lake.run(&path, &["--no-publish"]);
+        let line = said.next().unwrap().unwrap();
+        assert!(line.starts_with(&format!("published 1 batches: {} rows in ", TRIPS / 2)), "{line}");
+    }
+    publisher.kill().unwrap();
+    publisher.wait().unwrap();
+    assert_eq!(lake.audit().1, Some(0));
 }
 
 #[test]
@@ -298,6 +356,24 @@ fn arguments_that_are_missing_or_wrong_are_explained() {
         (&["events", "--output", "o"], "--input"),
         (&["play"], "play"),
         (&["run", "--pipeline", "p", "--lake", "l", "--input", "i", "--batch-size", "0"], "1..=10000"),
+        (&["run", "--pipeline", "p", "--lake", "l", "--input", "i", "--publish-every", "0"], "publish-every"),
+        (
+            &[
+                "run",
+                "--pipeline",
+                "p",
+                "--lake",
+                "l",
+                "--input",
+                "i",
+                "--publish-every",
+                "9",
+                "--no-publish",
+            ],
+            "cannot be used with",
+        ),
+        (&["publish", "--pipeline", "p", "--lake", "l", "--every", "0s"], "more than nothing"),
+        (&["publish", "--pipeline", "p", "--lake", "l", "--every", "now"], "a duration such as"),
     ] {
         let said = refusal(arguments);
         assert!(said.contains(word), "{arguments:?}: {said}");

@@ -110,6 +110,8 @@ impl Default for Environment {
 impl Environment {
     /// Dies here if a mishap strikes.
     pub(crate) fn reach(&self, point: FailPoint) -> Result<(), Crash> {
+        // Tells a reader of the log how far a process came that was killed.
+        tracing::trace!(?point, "reached");
         if self.mishaps.strikes(point) { Err(Crash(point)) } else { Ok(()) }
     }
 

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 pub use deadline::deadline_ms;
 pub use logs::start_logs;
-use parse::{parse_bytes, parse_duration, parse_flag};
+pub use parse::parse_duration;
+use parse::{parse_bytes, parse_flag};
 pub use search::{SinkChoice, SinkSettings};
 pub use start::{StartError, connect_search, open_lake};
 use tripline_lake::publish::{FileFormat, PublishOptions};

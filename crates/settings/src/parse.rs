@@ -12,7 +12,10 @@ pub(crate) fn parse_flag(text: &str) -> Result<bool, &'static str> {
 }
 
 /// `90s`, `15m`, `12h` or `7d`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+///
+/// # Errors
+/// What is wanted, where `text` is something else.
+pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     const WANTED: &str = "a duration such as `90s`, `15m`, `12h` or `7d`";
     scaled(text, &[("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)]).map(Duration::from_secs).ok_or(WANTED)
 }

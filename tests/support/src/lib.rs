@@ -4,6 +4,7 @@
 //! A test whose server cannot be had is left out, and says so: see [`or_left_out`].
 
 mod function;
+mod readers;
 mod runtime_api;
 mod s3;
 mod server;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::io::Write;
 
 pub use function::Function;
+pub use readers::readers_python;
 pub use runtime_api::{Answer, Invocation, RuntimeApi};
 pub use s3::S3Server;
 pub use server::Server;

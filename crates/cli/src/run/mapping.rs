@@ -1,23 +1,27 @@
 //! The event source mapping's side: batches are delivered until the function says they are done.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tripline_ingest::{Answer, Ingest, IngestError, IngestOptions};
+use tripline_ingest::{Answer, Batch, Ingest, IngestError, IngestOptions};
 use tripline_lake::clock::{Clock, SystemClock};
 use tripline_lake::journal::JournalError;
 use tripline_lake::publish::{FileFormat, PublishError, PublishOptions, PublishedFile};
 use tripline_lake::store::ObjectStore;
 use tripline_lake::{Environment, Lake};
+use tripline_model::batch::Counts;
 use tripline_model::pipeline::Pipeline;
 use tripline_stream::mapping::{MappingSettings, PutRecord, Reply, ShardOrigin, next_after, write_event};
 
 use super::drill::Drill;
+use crate::publish::RIVAL_PAUSE;
 
 /// Tries of one batch before the run is given up; Lambda would send it to the on-failure destination.
 const ATTEMPTS: u32 = 5;
+/// Between the first try and the second; longer between later ones.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// The time that a function has for a batch, as Lambda's longest.
 const INVOCATION_MS: i64 = 15 * 60 * 1000;
 
@@ -30,12 +34,24 @@ pub(super) struct MappingOptions {
 }
 
 /// What was delivered, over all invocations.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Delivered {
     pub(super) invocations: u64,
-    pub(super) records: u64,
     pub(super) duplicates: u64,
     pub(super) deaths: u64,
+    /// What the answers say was appended. An entry whose writer died is not among it.
+    pub(super) appended: Counts,
+    pub(super) dead_letter_reasons: BTreeMap<&'static str, u64>,
+}
+
+impl Delivered {
+    fn add(&mut self, batch: &Batch) {
+        self.duplicates += batch.duplicates;
+        self.appended.add(&batch.counts);
+        for (reason, count) in &batch.dead_letter_reasons {
+            *self.dead_letter_reasons.entry(reason).or_default() += count;
+        }
+    }
 }
 
 /// A local event source mapping with the functions behind it.
@@ -104,7 +120,11 @@ impl Mapping {
             let outcome = self.invoke(&write_event(origin, part)).await?;
             let reply = match &outcome {
                 Outcome::Answered(answer) => Reply::from(&answer.response),
-                Outcome::Failed(_) | Outcome::Died => Reply::Error,
+                Outcome::Failed(_) => {
+                    tokio::time::sleep(RETRY_PAUSE * attempt).await;
+                    Reply::Error
+                }
+                Outcome::Died => Reply::Error,
             };
             let first = part.first().map(|record| record.sequence.to_string()).unwrap_or_default();
             let left = next_after(&reply, part, &settings);
@@ -148,8 +168,7 @@ impl Mapping {
         self.delivered.invocations += 1;
         match self.ingest.handle(body, SystemClock.now_ms() + INVOCATION_MS).await {
             Ok(answer) => {
-                self.delivered.records += answer.batch.delivered;
-                self.delivered.duplicates += answer.batch.duplicates;
+                self.delivered.add(&answer.batch);
                 Ok(Outcome::Answered(answer))
             }
             Err(IngestError::Journal(JournalError::Crash(_))) => {
@@ -173,7 +192,7 @@ impl Mapping {
                     if !report.gave_way {
                         return Ok(());
                     }
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    tokio::time::sleep(RIVAL_PAUSE).await;
                 }
                 Err(PublishError::Crash(_)) => self.revive().await?,
                 Err(error) => return Err(error.into()),

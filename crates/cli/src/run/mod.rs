@@ -11,17 +11,12 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use tripline_lake::checkpoint;
 use tripline_lake::journal::entry::Totals;
-use tripline_lake::publish::FileFormat;
 use tripline_stream::mapping::{Batcher, MappingSettings, PutRecord, ShardOrigin};
 
-use crate::lake::LakeArguments;
+use crate::lake::{FormatArguments, LakeArguments};
 use crate::source::{self, Entry, RecordSource, Source};
 use mapping::{Mapping, MappingOptions};
-use summary::Summary;
-
-/// Batches between two publish runs: often enough that the journal stays small, seldom enough that
-/// files are large.
-const BATCHES_PER_PUBLISH: u64 = 200;
+use summary::{Added, Published, Summary};
 
 /// Arguments of `tripline run`.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,21 +30,21 @@ pub struct RunArguments {
     /// Records in a batch at most, as in the event source mapping.
     #[arg(long, value_name = "RECORDS", default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch_size: u16,
-    /// Write gzip'd JSON lines or Parquet, whatever the pipeline says.
-    #[arg(long, value_enum)]
-    format: Option<Format>,
+    // The default: often enough that the journal stays small, seldom enough that files are large.
+    /// Batches between two publish runs; the last one is at the end.
+    #[arg(long, value_name = "BATCHES", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    publish_every: u64,
+    /// Only fill the journal: `tripline publish` does the rest, at the same time or later.
+    #[arg(long, conflicts_with_all = ["publish_every", "seed_faults"])]
+    no_publish: bool,
+    #[command(flatten)]
+    format: FormatArguments,
     /// Fault drill: deliver batches twice and re-cut, and let the functions die in between.
     #[arg(long, value_name = "SEED")]
     seed_faults: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
-    Parquet,
-    Json,
-}
-
-/// Runs the pipeline over files, publishes, and prints what became of the records.
+/// Runs the pipeline over files, publishes unless told not to, and prints what became of the records.
 ///
 /// # Errors
 /// When an input or the lake cannot be used, or a batch fails for good.
@@ -57,19 +52,16 @@ pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let (pipeline, store) = arguments.lake.open().await?;
     let files =
         arguments.input.iter().map(|path| source::files(path)).collect::<Result<Vec<_>, _>>()?.concat();
-    let format = match arguments.format {
-        Some(Format::Parquet) => FileFormat::Parquet,
-        Some(Format::Json) => FileFormat::JsonLines,
-        None => tripline_publish::file_format(&pipeline),
-    };
+    let format = arguments.format.of(&pipeline);
     let options = MappingOptions { format, seed: arguments.seed_faults };
     let mapping = Mapping::start(pipeline.clone(), store.clone(), options).await?;
-    let before = committed(&mapping).await?;
+    let before = if arguments.no_publish { None } else { Some(committed(&mapping).await?) };
     let began = Instant::now();
     let bar = progress_bar(&files);
     let mut run = Run {
         mapping,
         batch_size: usize::from(arguments.batch_size),
+        publish_every: if arguments.no_publish { None } else { Some(arguments.publish_every) },
         batches: 0,
         read: 0,
         notes: Vec::new(),
@@ -86,19 +78,26 @@ pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         bytes_before += path.metadata().map_or(0, |file| file.len());
         bar.set_position(bytes_before);
     }
-    bar.set_message("publishing");
-    run.mapping.publish().await?;
+    let after = match before {
+        Some(_) => {
+            bar.set_message("publishing");
+            run.mapping.publish().await?;
+            Some(committed(&run.mapping).await?)
+        }
+        None => None,
+    };
     bar.finish_and_clear();
-    let after = committed(&run.mapping).await?;
+    let totals = before.as_ref().zip(after.as_ref());
     let summary = Summary {
         lake: &arguments.lake.lake,
         pipeline: &pipeline,
-        format,
         read: run.read,
-        before: &before,
-        after: &after,
+        added: totals.map_or_else(
+            || Added::appended(&run.mapping.delivered),
+            |(before, after)| Added::between(before, after),
+        ),
+        published: after.as_ref().map(|totals| Published { totals, files: &run.mapping.published, format }),
         delivered: &run.mapping.delivered,
-        files: &run.mapping.published,
         elapsed: began.elapsed(),
         notes: &run.notes,
     };
@@ -123,6 +122,7 @@ fn progress_bar(files: &[PathBuf]) -> ProgressBar {
 struct Run {
     mapping: Mapping,
     batch_size: usize,
+    publish_every: Option<u64>,
     batches: u64,
     read: u64,
     notes: Vec<String>,
@@ -171,7 +171,7 @@ impl Run {
     async fn batch(&mut self, origin: &ShardOrigin, batch: Vec<PutRecord>) -> anyhow::Result<()> {
         self.mapping.deliver(origin, batch).await?;
         self.batches += 1;
-        if self.batches.is_multiple_of(BATCHES_PER_PUBLISH) {
+        if self.publish_every.is_some_and(|every| self.batches.is_multiple_of(every)) {
             self.mapping.publish().await?;
         }
         Ok(())

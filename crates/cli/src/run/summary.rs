@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tripline_lake::journal::entry::Totals;
 use tripline_lake::publish::{FileFormat, PublishedFile};
-use tripline_model::batch::DEAD_LETTER_TABLE;
+use tripline_model::batch::{Counts, DEAD_LETTER_TABLE};
 use tripline_model::pipeline::Pipeline;
 
 use super::mapping::Delivered;
@@ -18,14 +18,60 @@ const COLUMNS: usize = 8;
 pub(super) struct Summary<'a> {
     pub(super) lake: &'a str,
     pub(super) pipeline: &'a Pipeline,
-    pub(super) format: FileFormat,
     pub(super) read: u64,
-    pub(super) before: &'a Totals,
-    pub(super) after: &'a Totals,
+    pub(super) added: Added,
+    /// `None` where publishing was left to others.
+    pub(super) published: Option<Published<'a>>,
     pub(super) delivered: &'a Delivered,
-    pub(super) files: &'a [PublishedFile],
     pub(super) elapsed: Duration,
     pub(super) notes: &'a [String],
+}
+
+/// What is in the lake after a run, and what it wrote.
+pub(super) struct Published<'a> {
+    pub(super) totals: &'a Totals,
+    pub(super) files: &'a [PublishedFile],
+    pub(super) format: FileFormat,
+}
+
+/// Records that are in and were not before.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Added {
+    records: u64,
+    rows: u64,
+    dead_letters: u64,
+    watermarks: u64,
+    ignored: u64,
+    dead_letter_reasons: BTreeMap<String, u64>,
+}
+
+impl Added {
+    /// By the totals of the lake before and after. What others add meanwhile is counted too, and so is
+    /// what was appended by a function that died before it could say so.
+    pub(super) fn between(before: &Totals, after: &Totals) -> Self {
+        let new = |of: fn(&Totals) -> u64| of(after) - of(before);
+        let rows = |totals: &Totals| totals.rows() - dead_letters(totals);
+        let of_reason = |(reason, count): (&String, &u64)| {
+            let before = before.dead_letter_reasons.get(reason).copied().unwrap_or_default();
+            (reason.clone(), count - before)
+        };
+        Self {
+            records: new(|totals| totals.records),
+            rows: rows(after) - rows(before),
+            dead_letters: new(dead_letters),
+            watermarks: new(|totals| totals.watermarks),
+            ignored: new(|totals| totals.ignored),
+            dead_letter_reasons: after.dead_letter_reasons.iter().map(of_reason).collect(),
+        }
+    }
+
+    /// By the function's answers.
+    pub(super) fn appended(delivered: &Delivered) -> Self {
+        let Counts { records, rows, dead_letters, watermarks, ignored, .. } = delivered.appended;
+        let reasons = delivered.dead_letter_reasons.iter();
+        let dead_letter_reasons = reasons.map(|(&reason, &count)| (reason.to_owned(), count)).collect();
+        Self { records, rows, dead_letters, watermarks, ignored, dead_letter_reasons }
+    }
 }
 
 impl Summary<'_> {
@@ -35,51 +81,49 @@ impl Summary<'_> {
 
     fn text(&self) -> String {
         let mut out = String::new();
-        let tables: BTreeSet<&str> = self.files.iter().map(|file| file.table.as_str()).collect();
+        let files = self.published.as_ref().map(|published| published.files).unwrap_or_default();
+        let tables: BTreeSet<&str> = files.iter().map(|file| file.table.as_str()).collect();
         for table in tables.into_iter().filter(|&table| table != DEAD_LETTER_TABLE) {
-            out.push_str(&rows_by_day(table, self.files));
+            out.push_str(&rows_by_day(table, files));
         }
         self.totals(&mut out);
         for note in self.notes {
             line(&mut out, format_args!("note: {note}"));
         }
-        self.queries(&mut out);
+        line(&mut out, format_args!("lake                {}", self.lake));
+        match &self.published {
+            Some(published) => self.queries(published, &mut out),
+            None => line(&mut out, format_args!("not published yet   `tripline publish` does it")),
+        }
         out
     }
 
     fn totals(&self, out: &mut String) {
-        let new = |of: fn(&Totals) -> u64| of(self.after) - of(self.before);
-        let rows = |totals: &Totals| totals.rows() - dead_letters(totals);
-        let (records, rows, dead) =
-            (new(|totals| totals.records), rows(self.after) - rows(self.before), new(dead_letters));
+        let Added { records, rows, dead_letters, watermarks, ignored, dead_letter_reasons } = &self.added;
+        let place = if self.published.is_some() { "lake" } else { "journal" };
         let seconds = self.elapsed.as_secs_f64();
         line(out, format_args!("records read        {:>12}", grouped(self.read)));
-        line(out, format_args!("  new in the lake   {:>12}", grouped(records)));
-        line(out, format_args!("    rows            {:>12}", grouped(rows)));
-        line(out, format_args!("    dead letters    {:>12}", grouped(dead)));
-        for (reason, count) in &self.after.dead_letter_reasons {
-            let count = count - self.before.dead_letter_reasons.get(reason).copied().unwrap_or_default();
-            if count > 0 {
-                line(out, format_args!("      {reason:<20}{:>6}", grouped(count)));
-            }
+        line(out, format_args!("  new in the {place:<7}{:>12}", grouped(*records)));
+        line(out, format_args!("    rows            {:>12}", grouped(*rows)));
+        line(out, format_args!("    dead letters    {:>12}", grouped(*dead_letters)));
+        for (reason, count) in dead_letter_reasons.iter().filter(|&(_, &count)| count > 0) {
+            line(out, format_args!("      {reason:<20}{:>6}", grouped(*count)));
         }
-        let watermarks = new(|totals| totals.watermarks);
-        if watermarks > 0 {
-            line(out, format_args!("    watermarks      {:>12}", grouped(watermarks)));
+        if *watermarks > 0 {
+            line(out, format_args!("    watermarks      {:>12}", grouped(*watermarks)));
         }
-        let ignored = new(|totals| totals.ignored);
-        if ignored > 0 {
-            line(out, format_args!("    ignored         {:>12}", grouped(ignored)));
+        if *ignored > 0 {
+            line(out, format_args!("    ignored         {:>12}", grouped(*ignored)));
         }
         line(out, format_args!("duplicates dropped  {:>12}", grouped(self.delivered.duplicates)));
-        if self.read > 0 && records == 0 {
-            line(out, format_args!("nothing new: every record was in the lake already"));
+        if self.read > 0 && *records == 0 {
+            line(out, format_args!("nothing new: every record was in the {place} already"));
         }
-        let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
-        line(
-            out,
-            format_args!("files written       {:>12}   {}", grouped(self.files.len() as u64), size(bytes)),
-        );
+        if let Some(Published { files, .. }) = self.published {
+            let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+            let count = grouped(files.len() as u64);
+            line(out, format_args!("files written       {count:>12}   {}", size(bytes)));
+        }
         line(out, format_args!("invocations         {:>12}", grouped(self.delivered.invocations)));
         if self.delivered.deaths > 0 {
             line(out, format_args!("deaths on purpose   {:>12}", grouped(self.delivered.deaths)));
@@ -88,12 +132,12 @@ impl Summary<'_> {
         line(out, format_args!("time                {seconds:>10.2} s   {} records/s", grouped(rate)));
     }
 
-    fn queries(&self, out: &mut String) {
-        line(out, format_args!("lake                {}", self.lake));
-        let has_rows = |table: &&str| self.after.tables.get(*table).is_some_and(|totals| totals.rows > 0);
+    fn queries(&self, published: &Published<'_>, out: &mut String) {
+        let has_rows =
+            |table: &&str| published.totals.tables.get(*table).is_some_and(|totals| totals.rows > 0);
         let Some(table) = self.pipeline.tables().find(has_rows) else { return };
         let folder = format!("{}/{table}", self.lake.trim_end_matches('/'));
-        let (reader, pattern) = match self.format {
+        let (reader, pattern) = match published.format {
             FileFormat::Parquet => ("read_parquet", "**/*.parquet"),
             FileFormat::JsonLines => ("read_json", "**/*.json.gz"),
         };
@@ -103,7 +147,7 @@ impl Summary<'_> {
                 "look at it          duckdb -c \"FROM {reader}('{folder}/{pattern}', hive_partitioning=true) LIMIT 10\""
             ),
         );
-        if self.format == FileFormat::Parquet {
+        if published.format == FileFormat::Parquet {
             line(
                 out,
                 format_args!(
