@@ -6,8 +6,8 @@
 pub mod audit;
 pub mod events;
 mod lake;
-pub mod redrive;
 pub mod publish;
+pub mod redrive;
 pub mod run;
 mod search;
 pub mod source;

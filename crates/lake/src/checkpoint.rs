@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tripline_model::source::Position;
 
+use crate::invariants::{Invariant, Violation, require};
 use crate::journal::entry::{Header, Totals};
 use crate::lane::Lane;
 use crate::layout::CHECKPOINT;
@@ -154,6 +155,9 @@ pub enum CheckpointError {
         /// Whose was expected.
         wanted: String,
     },
+    /// What was to be written does not follow what is there.
+    #[error("nothing was committed: {0}")]
+    Invariant(#[from] Violation),
 }
 
 /// A checkpoint with the tag under which it may be replaced; `None` before the first commit.
@@ -197,6 +201,24 @@ impl Checkpoint {
     }
 }
 
+/// Whether `next` may follow `base`.
+fn require_successor(base: &Checkpoint, next: &Checkpoint) -> Result<(), Violation> {
+    let require = |holds, what: &str| {
+        require(Invariant::CheckpointForward, holds, || {
+            format!("generation {} after {}: {what}", next.generation, base.generation)
+        })
+    };
+    require(base.generation.checked_add(1) == Some(next.generation), "it is not the next one")?;
+    for (folder, position) in &base.lanes {
+        let forward = next.lanes.get(folder).is_some_and(|next| {
+            (next.number, next.last) >= (position.number, position.last)
+                && next.arrival_max_ms >= position.arrival_max_ms
+        });
+        require(forward, folder)?;
+    }
+    require(base.pending.is_empty() || base.lanes == next.lanes, "it moves on while files are pending")
+}
+
 /// Loads a pipeline's checkpoint.
 ///
 /// # Errors
@@ -228,12 +250,13 @@ pub async fn load(store: &dyn ObjectStore, pipeline: &str) -> Result<Loaded, Che
 ///
 /// # Errors
 /// [`CheckpointError::Store`] of an unknown kind while the commit has not taken effect: the caller
-/// may try again with the same arguments.
+/// may try again with the same arguments. [`CheckpointError::Invariant`]: nothing was sent.
 pub async fn commit(
     store: &dyn ObjectStore,
     base: &Loaded,
     next: &Checkpoint,
 ) -> Result<Commit, CheckpointError> {
+    require_successor(&base.checkpoint, next)?;
     let body = serde_json::to_vec(next).map_err(|error| CheckpointError::Unreadable {
         location: store.location(),
         reason: error.to_string(),

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::environment::Entropy;
 use crate::layout::IDENTITY;
 use crate::store::{Condition, ObjectStore, Put, StoreError};
 use crate::store::{ProbeError, probe};
@@ -66,17 +67,18 @@ pub enum IdentityError {
 pub(crate) async fn claim(
     store: &dyn ObjectStore,
     bare: &dyn ObjectStore,
+    entropy: &dyn Entropy,
     pipeline: &str,
 ) -> Result<(), IdentityError> {
     let location = store.location();
     if let Some(found) = read(store, &location).await? {
         check(&found, pipeline, &location)?;
         if found.location != location {
-            probe(bare).await?;
+            probe(bare, entropy).await?;
         }
         return Ok(());
     }
-    probe(bare).await?;
+    probe(bare, entropy).await?;
     let identity = Identity { format: FORMAT, pipeline: pipeline.to_owned(), location: location.clone() };
     let unreadable = |reason: String| IdentityError::Unreadable { location: location.clone(), reason };
     let body = serde_json::to_vec_pretty(&identity).map_err(|error| unreadable(error.to_string()))?;

@@ -31,7 +31,7 @@ impl Lake {
         pipeline: &str,
     ) -> Result<Self, IdentityError> {
         let patient: Arc<dyn ObjectStore> = Arc::new(Patience::new(Arc::clone(&store), environment.clone()));
-        identity::claim(&*patient, &*store, pipeline).await?;
+        identity::claim(&*patient, &*store, &*environment.entropy, pipeline).await?;
         let store = patient;
         Ok(Self { store, environment, pipeline: pipeline.to_owned() })
     }

@@ -7,7 +7,8 @@
 //! * [`publish`]: turns journal entries into large partitioned files, committed by replacing one
 //!   checkpoint object;
 //! * [`redrive`]: sends dead letters and given-up batches again, each at most once more;
-//! * [`audit`]: proves from what lies in the store that every record is there once.
+//! * [`audit`]: proves from what lies in the store that every record is there once;
+//! * [`invariants`]: what must always hold, checked in tests and in production.
 //!
 //! The protocol and why it holds are written up in `ARCHITECTURE.md`.
 
@@ -16,6 +17,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod environment;
 pub mod identity;
+pub mod invariants;
 pub mod journal;
 mod lake;
 pub mod lane;

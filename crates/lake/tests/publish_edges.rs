@@ -236,7 +236,9 @@ async fn the_first_checkpoint_never_replaces_another() {
     assert!(nothing.tag.is_none());
     publish(&lake).await;
     let before = checkpoint::load(&store, "rides").await.unwrap().checkpoint;
-    let late = checkpoint::commit(&store, &nothing, &nothing.checkpoint).await.unwrap();
+    let mut first = nothing.checkpoint.clone();
+    (first.generation, first.run) = (1, "another".to_owned());
+    let late = checkpoint::commit(&store, &nothing, &first).await.unwrap();
     assert!(matches!(late, checkpoint::Commit::Lost));
     assert_eq!(checkpoint::load(&store, "rides").await.unwrap().checkpoint, before);
 }

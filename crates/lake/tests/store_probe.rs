@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tripline_lake::environment::SystemEntropy;
 use tripline_lake::store::{
     Call, Completed, Condition, Fault, FaultStore, MemoryStore, Object, ObjectMeta, ObjectStore, Operation,
     ProbeError, Put, StoreError, probe,
@@ -132,7 +133,7 @@ impl ObjectStore for BrokenStore {
 
 async fn refusal(wrong: Wrong) -> String {
     let store = BrokenStore { inner: MemoryStore::default(), wrong };
-    let error = probe(&store).await.expect_err("the probe accepted it");
+    let error = probe(&store, &SystemEntropy).await.expect_err("the probe accepted it");
     assert!(matches!(error, ProbeError::Unsuitable { .. }), "{error}");
     assert!(store.inner.list("", None, 10).await.unwrap().is_empty(), "{wrong:?} left something");
     error.to_string()
@@ -163,12 +164,14 @@ async fn a_store_that_breaks_a_rule_is_refused_by_the_name_of_the_rule() {
 #[tokio::test]
 async fn the_probe_outlives_lost_answers() {
     let dry = FaultStore::counting(MemoryStore::default());
-    probe(&dry).await.unwrap();
+    probe(&dry, &SystemEntropy).await.unwrap();
     let memory = MemoryStore::default();
     for index in 0..dry.calls().len() as u64 {
         for fault in [Fault::FailBefore, Fault::LoseReply] {
             let store = FaultStore::breaking(memory.clone(), index, fault);
-            probe(&store).await.unwrap_or_else(|error| panic!("{fault:?} of call {index}: {error}"));
+            probe(&store, &SystemEntropy)
+                .await
+                .unwrap_or_else(|error| panic!("{fault:?} of call {index}: {error}"));
         }
     }
 }
@@ -176,6 +179,6 @@ async fn the_probe_outlives_lost_answers() {
 #[tokio::test]
 async fn a_store_that_never_answers_is_no_verdict() {
     let silent = |call: &Call| (call.operation == Operation::List).then_some(Fault::FailBefore);
-    let error = probe(&FaultStore::new(MemoryStore::default(), silent)).await.unwrap_err();
+    let error = probe(&FaultStore::new(MemoryStore::default(), silent), &SystemEntropy).await.unwrap_err();
     assert!(matches!(error, ProbeError::Store(_)), "{error}");
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lambda_runtime::Diagnostic;
 use tripline_lake::Lake;
 use tripline_lake::clock::Clock;
+use tripline_lake::invariants;
 use tripline_lake::journal::{Appended, JournalError};
 use tripline_model::batch::Counts;
 use tripline_model::pipeline::Pipeline;
@@ -167,7 +168,9 @@ impl Ingest {
         self.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(arena);
         match &result {
             Ok(answer) => log(answer, self.clock.now_ms() - began_ms),
-            Err(error) => tracing::error!(%error, "batch failed"),
+            Err(error) => {
+                tracing::error!(%error, invariant_violations = invariants::take_unreported(), "batch failed")
+            }
         }
         result
     }
@@ -284,6 +287,7 @@ fn log(answer: &Answer, millis: i64) {
         search_throttled = batch.search.throttled,
         search_retried = batch.search.retried,
         retried_from = answer.response.failures.len(),
+        invariant_violations = invariants::take_unreported(),
         millis,
         "batch"
     );

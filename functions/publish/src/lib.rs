@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
+use tripline_lake::invariants;
 use tripline_lake::publish::{FileFormat, PublishError, PublishReport};
 use tripline_model::pipeline::{LakeFormat, Pipeline};
 use tripline_settings::{Settings, StartError, open_lake};
@@ -98,7 +99,9 @@ impl Publish {
     /// [`RunError`]; what was committed stands.
     pub async fn run(&self, deadline_ms: i64) -> Result<Summary, RunError> {
         let began = Instant::now();
-        let report = self.publisher.run(deadline_ms).await?;
+        let report = self.publisher.run(deadline_ms).await.inspect_err(|error| {
+            tracing::error!(%error, invariant_violations = invariants::take_unreported(), "publish failed");
+        })?;
         let summary = Summary::of(&report);
         tracing::info!(
             entries = summary.entries,
@@ -111,6 +114,7 @@ impl Publish {
             more = summary.more,
             gave_way = summary.gave_way,
             stopped_lanes = report.stopped.len(),
+            invariant_violations = invariants::take_unreported(),
             millis = began.elapsed().as_millis() as u64,
             "published"
         );

@@ -11,7 +11,7 @@ use tripline_model::source::{Position, SourcePartition, SourceRecord};
 use super::decode::Content;
 use super::entry::{EntryError, Origin, PackedEntry};
 use super::tail::{Tail, look_up, read_entry};
-use super::{Appended, Journal, JournalError};
+use super::{Appended, Journal, JournalError, checks};
 use crate::environment::FailPoint;
 use crate::lane::Lane;
 use crate::layout::entry_key;
@@ -41,7 +41,8 @@ struct Prepared {
     start: usize,
     arrival_max_ms: Option<i64>,
     packed: Option<PackedEntry>,
-    last: Position,
+    /// First and last position in the entry.
+    range: (Position, Position),
     /// The entry can hold no more, and there is more.
     full: bool,
     appended: Appended,
@@ -59,7 +60,7 @@ impl Append<'_> {
             if start == self.records.len() {
                 self.journal.remember(&self.lane, tail);
                 done.duplicates += (start - own) as u64;
-                return Ok(done);
+                return self.answer(&tail, done);
             }
             let ready = match prepared.take() {
                 Some(ready) if ready.start == start => prepared.insert(ready),
@@ -67,8 +68,9 @@ impl Append<'_> {
             };
             let Some(packed) = ready.packed.as_mut() else {
                 done.add(&ready.appended);
-                return Ok(done);
+                return self.answer(&tail, done);
             };
+            checks::follows(&tail, ready.range).map_err(JournalError::invariant(&self.lane))?;
             let number = tail.number + 1;
             let body = packed
                 .numbered(number, tail.arrival_max_ms)
@@ -81,7 +83,7 @@ impl Append<'_> {
                 Put::Stored { .. } => {
                     self.journal.environment.reach(FailPoint::AppendAfterPut)?;
                     let arrival_max_ms = tail.arrival_max_ms.max(ready.arrival_max_ms);
-                    let last = Some(ready.last);
+                    let last = Some(ready.range.1);
                     // This entry is younger than the moment its PUT was sent, and so is all after it.
                     tail = Tail { number, last, arrival_max_ms, as_of_ms: sent_at_ms };
                     self.journal.remember(&self.lane, tail);
@@ -89,9 +91,9 @@ impl Append<'_> {
                     done.entry = Some(number);
                     done.bytes += bytes;
                     if !ready.full {
-                        return Ok(done);
+                        return self.answer(&tail, done);
                     }
-                    own = self.records.partition_point(|record| record.position <= ready.last);
+                    own = self.records.partition_point(|record| record.position <= ready.range.1);
                 }
                 Put::Refused => {
                     self.journal.environment.reach(FailPoint::AppendAfterRefusal)?;
@@ -99,6 +101,11 @@ impl Append<'_> {
                 }
             }
         }
+    }
+
+    fn answer(&self, tail: &Tail, done: Appended) -> Result<Appended, JournalError> {
+        checks::answer(tail, self.records, &done).map_err(JournalError::invariant(&self.lane))?;
+        Ok(done)
     }
 
     async fn tail(&self) -> Result<Tail, JournalError> {
@@ -118,7 +125,7 @@ impl Append<'_> {
         let Journal { store, environment, .. } = self.journal;
         for attempt in 0..UNSEEN_LOOKS {
             if let Some(entry) = self.in_time(read_entry(&**store, &self.lane, &self.folder, number)).await? {
-                return Ok(tail.after(&entry.header));
+                return tail.after(&entry.header).map_err(JournalError::invariant(&self.lane));
             }
             // There and gone: our tail is older than retention. Or not there yet: some servers refuse a
             // number while the PUT that takes it is still under way. Never PUT again blindly, and not at
@@ -166,11 +173,12 @@ impl Append<'_> {
                 start,
                 arrival_max_ms: None,
                 packed: None,
-                last: Position::default(),
+                range: (Position::default(), Position::default()),
                 full: false,
                 appended,
             });
         };
+        checks::outcomes(&decoded.batch).map_err(JournalError::invariant(&self.lane))?;
         let origin = Origin {
             lane: &self.lane,
             range: (first, last),
@@ -189,7 +197,7 @@ impl Append<'_> {
             ..Appended::default()
         };
         let (arrival_max_ms, full) = (decoded.arrival_max_ms, decoded.full);
-        Ok(Prepared { start, arrival_max_ms, packed: Some(packed), last, full, appended })
+        Ok(Prepared { start, arrival_max_ms, packed: Some(packed), range: (first, last), full, appended })
     }
 
     async fn put(&self, number: u64, body: Bytes) -> Result<Put, JournalError> {

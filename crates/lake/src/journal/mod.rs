@@ -5,6 +5,7 @@
 //! the race for a number reads the winner's entry, drops again and tries the next.
 
 mod append;
+mod checks;
 mod decode;
 pub mod entry;
 mod tail;
@@ -20,6 +21,7 @@ use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
 use crate::checkpoint::CheckpointError;
 use crate::environment::{Crash, Environment, FailPoint};
+use crate::invariants::{Invariant, Violation, require};
 use crate::lane::{Lane, Role};
 use crate::store::{ObjectStore, StoreError};
 use append::Append;
@@ -107,9 +109,23 @@ pub enum JournalError {
         /// The lane.
         lane: Box<Lane>,
     },
+    /// Going on would lose or double records.
+    #[error("{lane}: {violation}; the batch was not acknowledged")]
+    Invariant {
+        /// The lane.
+        lane: Box<Lane>,
+        /// What does not hold.
+        violation: Violation,
+    },
     /// Stopped on purpose.
     #[error(transparent)]
     Crash(#[from] Crash),
+}
+
+impl JournalError {
+    fn invariant(lane: &Lane) -> impl Fn(Violation) -> Self + '_ {
+        |violation| Self::Invariant { lane: Box::new(lane.clone()), violation }
+    }
 }
 
 /// What became of a batch.
@@ -230,7 +246,15 @@ impl Journal {
         let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
         match tails.get_mut(lane) {
             Some(known) if known.number > tail.number => {}
-            Some(known) => *known = tail,
+            Some(known) => {
+                let forward = known.last <= tail.last && known.arrival_max_ms <= tail.arrival_max_ms;
+                let details = || format!("{lane}: {tail:?} after {known:?}");
+                match require(Invariant::TailForward, forward, details) {
+                    Ok(()) => *known = tail,
+                    // One of the two is wrong: the store tells.
+                    Err(_) => drop(tails.remove(lane)),
+                }
+            }
             None => {
                 tails.insert(lane.clone(), tail);
             }

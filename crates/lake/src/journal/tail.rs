@@ -4,6 +4,7 @@ use tripline_model::source::Position;
 
 use crate::checkpoint::{self, CheckpointError};
 use crate::environment::Environment;
+use crate::invariants::{Invariant, Violation, require_of_store};
 use crate::journal::JournalError;
 use crate::journal::entry::{Entry, Header};
 use crate::lane::Lane;
@@ -28,15 +29,21 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// The tail once `entry`, the next one, is known to be there.
-    #[must_use]
-    pub fn after(self, entry: &Header) -> Self {
-        Self {
+    /// The tail once `entry`, a later one, is known to be there.
+    ///
+    /// # Errors
+    /// [`Violation`] when the entry holds records that are in already.
+    pub fn after(self, entry: &Header) -> Result<Self, Violation> {
+        let ascends = self.number < entry.number && self.last < Some(entry.first);
+        require_of_store(Invariant::PositionsAscend, ascends, || {
+            format!("entry {} begins with {} after {self:?}", entry.number, entry.first)
+        })?;
+        Ok(Self {
             number: entry.number,
             last: Some(entry.last),
             arrival_max_ms: self.arrival_max_ms.max(entry.arrival_max_ms),
             as_of_ms: self.as_of_ms,
-        }
+        })
     }
 }
 
@@ -63,7 +70,7 @@ pub(super) async fn look_up(
         return Ok(published);
     }
     if let Some(entry) = read_entry(store, lane, folder, newest).await? {
-        return Ok(published.after(&entry.header));
+        return published.after(&entry.header).map_err(JournalError::invariant(lane));
     }
     let published = self::published(store, lane, folder, as_of_ms).await?;
     if published.number < newest {

@@ -8,12 +8,16 @@ use futures_util::{StreamExt, stream};
 use super::group::{GroupKey, Groups};
 use super::{PublishError, PublishOptions, StoppedLane};
 use crate::checkpoint::{Checkpoint, LanePosition, PendingFile};
+use crate::invariants::{Invariant, require_of_store};
 use crate::journal::entry::{Entry, EntryError};
 use crate::layout::{JOURNAL, entry_key, entry_number, lane_prefix};
 use crate::store::{ErrorKind, ObjectStore, StoreError};
 
 /// Entries of one lane that are read at a time, and before the next lane has its turn.
 const TURN: usize = 16;
+
+/// Rows by table and lake partition.
+pub(super) type PartitionRows = BTreeMap<(String, String), u64>;
 
 /// What a run read.
 #[derive(Debug, Default)]
@@ -22,6 +26,8 @@ pub(super) struct Collected {
     /// New positions of the lanes that have moved.
     pub(super) lanes: BTreeMap<String, LanePosition>,
     pub(super) entries: u64,
+    /// What the entries' headers count.
+    pub(super) rows: PartitionRows,
     /// Lanes that cannot go on.
     pub(super) stopped: Vec<StoppedLane>,
     /// A bound was met; there is more.
@@ -131,8 +137,12 @@ impl Reader<'_> {
             }
             None => LanePosition::first(header),
         };
-        for section in &sections {
+        for (section, header) in sections.iter().zip(&header.sections) {
             self.collected.groups.add(folder, number, section, |_| true);
+            for partition in &header.partitions {
+                let place = (header.table.clone(), partition.path.clone());
+                *self.collected.rows.entry(place).or_default() += partition.rows;
+            }
         }
         self.collected.lanes.insert(folder.to_owned(), next);
         self.collected.entries += 1;
@@ -152,13 +162,15 @@ fn check(folder: &str, number: u64, entry: &Entry, position: Option<&LanePositio
     if header.number != number || header.lane.folder() != folder {
         return Err(format!("the object is entry {} of {}", header.number, header.lane));
     }
-    match position {
-        Some(position) if header.first <= position.last => Err(format!(
-            "it begins with record {} although {} is in already: records would be doubled",
-            header.first, position.last
-        )),
-        _ => Ok(()),
-    }
+    let last = position.map(|position| position.last);
+    require_of_store(Invariant::PositionsAscend, last < Some(header.first), || {
+        let last = last.unwrap_or_default();
+        format!(
+            "it begins with record {} although {last} is in already: records would be doubled",
+            header.first
+        )
+    })
+    .map_err(|violation| violation.to_string())
 }
 
 /// Reads entries in order, several at once. The inner error is one that stops the lane.

@@ -20,10 +20,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Commit, Loaded, PendingFile};
 use crate::environment::{Crash, Environment, FailPoint};
+use crate::invariants::{Invariant, Violation, require};
 use crate::journal::MIN_RETENTION;
 use crate::layout::file_key;
 use crate::store::{ErrorKind, MIN_PART_BYTES, ObjectStore, StoreError};
-use collect::{Collected, collect};
+use collect::{Collected, PartitionRows, collect};
 pub(crate) use encode::offset_zone_schema;
 pub use encode::{EncodeError, FileFormat, file_metadata};
 
@@ -131,6 +132,9 @@ pub enum PublishError {
         /// How often it was completed.
         times: u32,
     },
+    /// Going on would lose or double rows.
+    #[error("publish stops: {0}")]
+    Invariant(#[from] Violation),
     /// Stopped on purpose.
     #[error(transparent)]
     Crash(#[from] Crash),
@@ -274,6 +278,7 @@ impl Publisher {
         let at_once = self.options.uploads_at_once.max(1);
         let pending: Vec<PendingFile> = stream::iter(uploads).buffered(at_once).try_collect().await?;
         self.environment.reach(FailPoint::PublishBeforeCommit)?;
+        require_same_rows(&collected.rows, &pending)?;
         let files = published(&pending);
         let next = Checkpoint { lanes, pending, ..loaded.checkpoint.clone() };
         let Commit::Done(committed) = self.commit(run, &loaded, next).await? else { return Ok(None) };
@@ -317,6 +322,17 @@ impl Run {
         self.report.stopped.clear();
         self.report
     }
+}
+
+/// The files hold what the entries' headers counted, partition by partition.
+fn require_same_rows(read: &PartitionRows, pending: &[PendingFile]) -> Result<(), Violation> {
+    let mut written = PartitionRows::new();
+    for PendingFile { contents, .. } in pending {
+        *written.entry((contents.table.clone(), contents.partition.clone())).or_default() += contents.rows;
+    }
+    require(Invariant::CommitReconciles, written == *read, || {
+        format!("files of {written:?} from entries of {read:?}")
+    })
 }
 
 fn published(pending: &[PendingFile]) -> Vec<PublishedFile> {

@@ -7,6 +7,7 @@ use super::group::{Group, GroupKey};
 use super::{PublishError, Publisher, Run};
 use crate::checkpoint::{Commit, Loaded, PendingFile};
 use crate::environment::FailPoint;
+use crate::invariants::{Invariant, require_of_store};
 
 /// Uploads completed at once. One takes two short requests and no memory, and a commit may have
 /// thousands.
@@ -103,9 +104,8 @@ impl Publisher {
             .filter(|group| group.rows() == file.contents.rows)
             .ok_or_else(|| unrecoverable("its journal entries do not hold its rows any more"))?;
         let again = self.upload(file.key.clone(), &key, &group).await?;
-        if again.contents.digest != file.contents.digest {
-            return Err(unrecoverable("its journal entries hold other rows than it did"));
-        }
+        require_of_store(Invariant::RebuiltAlike, again.contents == file.contents, || file.key.clone())
+            .map_err(|_| unrecoverable("its journal entries hold other rows than it did"))?;
         Ok(again)
     }
 }

@@ -5,8 +5,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{PublishError, Publisher};
 use crate::checkpoint::Checkpoint;
 use crate::environment::FailPoint;
+use crate::invariants::{Invariant, Violation, require};
 use crate::journal::MIN_RETENTION;
 use crate::layout::{JOURNAL, entry_key, entry_number, lane_prefix};
+use crate::store::ObjectMeta;
 
 /// Entries looked at per lane and run: enough to keep up with any lane, few enough to end soon.
 const PAGE: usize = 1000;
@@ -19,7 +21,9 @@ impl Publisher {
     /// Deletes entries that are published, whose files are complete, and that are older than
     /// retention, until `deadline_ms` is near; what is left is the next run's.
     pub(super) async fn sweep(&self, checkpoint: &Checkpoint, deadline_ms: i64) -> Result<u64, PublishError> {
-        debug_assert!(checkpoint.pending.is_empty(), "the sweep follows a settled checkpoint");
+        require(Invariant::SweptWhenSettled, checkpoint.pending.is_empty(), || {
+            format!("generation {} has pending files", checkpoint.generation)
+        })?;
         // Options that were never checked must not let a number be used again.
         let retention = self.options.retention.max(MIN_RETENTION);
         let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
@@ -54,10 +58,21 @@ impl Publisher {
             if !is_published || object.modified_ms >= keep_from_ms || is_late {
                 break;
             }
+            self.require_deletable(&object, published)?;
             self.store.delete(&object.key).await?;
             deleted += 1;
             self.environment.reach(FailPoint::PublishAfterDelete)?;
         }
         Ok(deleted)
+    }
+
+    /// Looked at once more right before the one step that cannot be undone, whatever led here.
+    fn require_deletable(&self, object: &ObjectMeta, published: u64) -> Result<(), Violation> {
+        let is_published = entry_number(&object.key).is_some_and(|number| number <= published);
+        let age_ms = self.environment.now_ms().saturating_sub(object.modified_ms);
+        let is_old = u128::try_from(age_ms).is_ok_and(|age| age > MIN_RETENTION.as_millis());
+        require(Invariant::SweptWhenSettled, is_published && is_old, || {
+            format!("{} of {age_ms} ms, {published} is published", object.key)
+        })
     }
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::future::{join_all, join3};
 
 use super::error::{ErrorKind, StoreError};
-use super::unique::unique_id;
 use super::{Condition, ETag, ObjectStore, Put};
+use crate::environment::Entropy;
 
 /// Racing creators of one key.
 const RACERS: usize = 8;
@@ -39,11 +39,13 @@ pub enum ProbeError {
 /// Shows with throw-away objects below `_tripline/probe/` that conditions are honoured, also in a
 /// race, that a write is read back, that keys that differ in case are two, and that listings are in
 /// ascending order and begin where asked. Takes some twenty requests in about seven round trips.
-pub async fn probe(store: &dyn ObjectStore) -> Result<(), ProbeError> {
+pub async fn probe(store: &dyn ObjectStore, entropy: &dyn Entropy) -> Result<(), ProbeError> {
     let mut attempt = 1;
     loop {
         // A new place each time, so that what an earlier attempt left does not matter.
-        match attempt_at(store, &format!("_tripline/probe/{}", unique_id())).await {
+        match attempt_at(store, &format!("_tripline/probe/{:016x}{:016x}", entropy.next(), entropy.next()))
+            .await
+        {
             Err(ProbeError::Store(error)) if error.kind() == ErrorKind::Unknown && attempt < ATTEMPTS => {
                 attempt += 1;
             }

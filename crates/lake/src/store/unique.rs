@@ -1,4 +1,4 @@
-//! Names that no other process picks: temporary files, upload ids, probe keys.
+//! Names that no other process picks: temporary files, upload ids.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process;

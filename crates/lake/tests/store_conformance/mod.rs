@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use tripline_lake::environment::SystemEntropy;
 use tripline_lake::store::{Completed, Condition, ETag, ErrorKind, MIN_PART_BYTES, ObjectStore, Put, probe};
 
 pub type Store = Arc<dyn ObjectStore>;
@@ -505,7 +506,7 @@ pub async fn the_probe_accepts_it(store: Store) {
     create(&store, KEY, "x").await;
     let probes = race(|_| {
         let store = store.clone();
-        async move { probe(&store).await.map_err(|error| error.to_string()) }
+        async move { probe(&store, &SystemEntropy).await.map_err(|error| error.to_string()) }
     })
     .await;
     assert_eq!(probes.into_iter().collect::<HashSet<_>>(), HashSet::from([Ok(())]));
