@@ -138,7 +138,9 @@ fn push_lines(text: &mut Vec<u8>, document: &Document<'_>, act: Act, search: &Se
     member(",\"routing\":", document.routing);
     member(",\"pipeline\":", search.ingest_pipeline.as_deref().filter(|_| act != Act::Delete));
     if let Some(version) = document.version {
-        text.extend_from_slice(format!(",\"version\":{version},\"version_type\":\"external_gte\"").as_bytes());
+        text.extend_from_slice(
+            format!(",\"version\":{version},\"version_type\":\"external_gte\"").as_bytes(),
+        );
     }
     if act == Act::Update {
         text.extend_from_slice(b",\"retry_on_conflict\":3");

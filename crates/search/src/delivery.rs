@@ -28,10 +28,7 @@ pub(crate) enum Outcome {
     /// An answer to each of its items.
     Items(Vec<ItemReply>),
     /// An answer to the whole.
-    Status {
-        status: u16,
-        reason: String,
-    },
+    Status { status: u16, reason: String },
     /// None, or one that says nothing.
     Nothing {
         /// The cluster may have got the request.
@@ -109,7 +106,9 @@ impl<'b> Delivery<'b> {
         let mut request = Request { items: Vec::new(), bytes: 0 };
         let mut company = max_actions;
         for index in self.settled_to..self.slots.len() {
-            let (Some(slot), Some(item)) = (self.slots.get(index), self.batch.items.get(index)) else { break };
+            let (Some(slot), Some(item)) = (self.slots.get(index), self.batch.items.get(index)) else {
+                break;
+            };
             if self.is_past_end(item) {
                 break;
             }
@@ -230,7 +229,10 @@ impl<'b> Delivery<'b> {
                 Mood::Fine
             }
             Verdict::Stop => {
-                request.items.iter().for_each(|&index| self.set(index, State::Waiting { ready_ms: i64::MAX }));
+                request
+                    .items
+                    .iter()
+                    .for_each(|&index| self.set(index, State::Waiting { ready_ms: i64::MAX }));
                 self.stopped = Some(Why::Operator { reason: told, advice: advice(status) });
                 Mood::Fine
             }
@@ -253,9 +255,8 @@ impl<'b> Delivery<'b> {
         let mut busy = false;
         for (&index, reply) in request.items.iter().zip(replies) {
             let Some(item) = self.batch.items.get(index) else { continue };
-            let told = || {
-                format!("{} {}", reply.status, reply.error.as_deref().unwrap_or("without a reason"))
-            };
+            let told =
+                || format!("{} {}", reply.status, reply.error.as_deref().unwrap_or("without a reason"));
             let follows = item.before.is_some_and(|before| again.contains(&before));
             let verdict = verdict(Scope::Item, reply.status, Some(reply.act));
             match verdict {

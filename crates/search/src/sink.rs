@@ -59,7 +59,8 @@ impl SearchSink {
     ) -> Result<Self, SearchError> {
         let mut faults = options.faults();
         if !pipeline.events.iter().any(|event| event.search.is_some()) {
-            faults.push("every event type of the pipeline has `search = false`: nothing is indexed".to_owned());
+            faults
+                .push("every event type of the pipeline has `search = false`: nothing is indexed".to_owned());
         }
         let transport = Transport::new(&options, &environment, &mut faults).await;
         let transport = transport.filter(|_| faults.is_empty()).ok_or_else(|| SearchError::new(faults))?;
@@ -156,9 +157,7 @@ impl Shared {
             Err(Failure { sent, reason }) => (Outcome::Nothing { sent, reason }, 0),
             Ok(answer) if (200..300).contains(&answer.status) => match reply::read(&answer.body) {
                 Ok(items) => (Outcome::Items(items), answer.sent_bytes),
-                Err(error) => {
-                    (Outcome::Nothing { sent: true, reason: error.to_string() }, answer.sent_bytes)
-                }
+                Err(error) => (Outcome::Nothing { sent: true, reason: error.to_string() }, answer.sent_bytes),
             },
             Ok(answer) => {
                 let reason = reply::reason(&answer.body);

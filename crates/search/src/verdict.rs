@@ -131,7 +131,9 @@ pub fn verdict(scope: Scope, status: u16, act: Option<Act>) -> Verdict {
 #[must_use]
 pub const fn advice(status: u16) -> &'static str {
     match status {
-        400 => "the first request of all was not understood: check that the URL is that of an OpenSearch cluster",
+        400 => {
+            "the first request of all was not understood: check that the URL is that of an OpenSearch cluster"
+        }
         401 => "check user and password, or sign requests if the cluster wants that",
         403 => {
             "check region and service of the signature, the clock, the role's rights (es:ESHttpPost, or \

@@ -15,7 +15,7 @@ mod record;
 mod row_digest;
 mod rows;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod value;
 
 use std::collections::BTreeMap;
@@ -31,8 +31,6 @@ use self::dead_letter::DeadLetters;
 pub(crate) use self::reader::{Reader, Unsound, policy};
 pub(crate) use self::record::Record;
 use self::rows::Rows;
-#[cfg(test)]
-pub(crate) use self::tests::panic_if_asked_to;
 pub(crate) use self::value::{Cell, read, watermark};
 use crate::batch::{Counts, DecodedBatch};
 use crate::pipeline::{EventKind, EventTimeFrom, Pipeline, Policy};

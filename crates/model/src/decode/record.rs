@@ -125,9 +125,10 @@ impl<'p> Record<'p> {
         let mut names = HashSet::with_capacity(if self.others.len() > 1 { self.others.len() } else { 0 });
         self.repeated
             || self.others.len() > 1
-                && !self.others.iter().all(|other| {
-                    other.key.value(payload).text().is_some_and(|name| names.insert(name))
-                })
+                && !self
+                    .others
+                    .iter()
+                    .all(|other| other.key.value(payload).text().is_some_and(|name| names.insert(name)))
     }
 
     /// The members that the event type does not know.

@@ -72,7 +72,9 @@ fn appended<'v>(
 /// Whether a timestamp is spelled in a way that `strict_date_optional_time||epoch_millis` does not know.
 fn odd_time(payload: &[u8], record: &Record<'_>, field: &Field, cell: &Cell<'_>) -> bool {
     let value = || record.value(payload, field.member).map(|(value, _)| value);
-    matches!(cell, Cell::Time(_)) && field.kind == FieldType::Timestamp && !value().is_some_and(|value| plain_time(&value))
+    matches!(cell, Cell::Time(_))
+        && field.kind == FieldType::Timestamp
+        && !value().is_some_and(|value| plain_time(&value))
 }
 
 fn plain_time(value: &Value<'_>) -> bool {
@@ -82,14 +84,22 @@ fn plain_time(value: &Value<'_>) -> bool {
     }
 }
 
-/// `YYYY-MM-DD`, or that with `THH:MM[:SS[.fraction]]` and maybe `Z`, `±HH:MM` or `±HHMM`.
+/// `YYYY-MM-DD`, or that with `T`, a time of day and maybe `Z` or an offset of less than 18 hours.
 fn plain_text(text: &[u8]) -> bool {
-    let Some((date, rest)) = text.split_at_checked(10) else { return false };
-    let (Some((&b'T', time)), false) = (rest.split_first(), date.is_empty()) else { return rest.is_empty() };
-    let zone = time.iter().position(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'));
-    let zone = zone.and_then(|at| time.get(at..)).unwrap_or_default();
-    // The decoder has read it: what is left to tell apart are the zones.
-    matches!(zone, [] | [b'Z'] | [_, _, _, _, _] | [_, _, _, b':', _, _])
+    let (_, time) = text.split_at_checked(10).unwrap_or_default();
+    match time.split_first() {
+        None => true,
+        Some((b'T', time)) => {
+            // The decoder has read it: what is left to tell apart are the zones.
+            let zone = time.iter().position(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'));
+            match zone.and_then(|at| time.get(at..)).unwrap_or_default() {
+                [] | [b'Z'] | [b'+' | b'-', b'0', ..] => true,
+                [b'+' | b'-', b'1', hour, ..] => *hour < b'8',
+                _ => false,
+            }
+        }
+        Some(_) => false,
+    }
 }
 
 /// Copies the object member by member, without its end: of members of one name the last, of those to be
@@ -124,7 +134,9 @@ fn rewrite(
         });
         match time {
             Some(ms) => push_string(body, &time::rfc3339(ms)),
-            None => body.extend(value.raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte })),
+            None => body.extend(
+                value.raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }),
+            ),
         }
     }
     Ok(())

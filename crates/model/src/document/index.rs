@@ -50,10 +50,7 @@ pub(crate) fn misfit(piece: &str) -> Option<&'static str> {
 /// Whether an index can have this name.
 #[must_use]
 pub fn is_sound(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= NAME_BYTES
-        && !name.starts_with(NEVER_FIRST)
-        && misfit(name).is_none()
+    !name.is_empty() && name.len() <= NAME_BYTES && !name.starts_with(NEVER_FIRST) && misfit(name).is_none()
 }
 
 /// Whether `name` fits `pattern`, in which `*` stands for any run of characters.

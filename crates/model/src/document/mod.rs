@@ -136,7 +136,7 @@ impl<'p> Documents<'p> {
             cells.push(read(payload, &self.reader.record, field, limits).map_err(told)?);
         }
         #[cfg(test)]
-        crate::decode::panic_if_asked_to(payload);
+        crate::decode::tests::panic_if_asked_to(payload);
         if event.unknown_fields_column.is_some() {
             self.reader.record.unknown_text(payload, index, limits).map_err(told)?;
         }
@@ -160,7 +160,8 @@ impl<'p> Documents<'p> {
         let pipeline = self.reader.pipeline;
         let (refused, policy) = match stop {
             Stop::Unsound(Unsound { refusal, event_type }) => {
-                if let (Reason::NullValue, NullPolicy::Delete { event }) = (refusal.reason, pipeline.on_null) {
+                if let (Reason::NullValue, NullPolicy::Delete { event }) = (refusal.reason, pipeline.on_null)
+                {
                     return self.delete(record, event);
                 }
                 let policy = policy(pipeline, refusal.reason);
@@ -223,7 +224,10 @@ enum Made {
 enum Stop {
     Unsound(Unsound),
     /// It is sound, and has no index.
-    Misplaced { refusal: Refusal, event: usize },
+    Misplaced {
+        refusal: Refusal,
+        event: usize,
+    },
 }
 
 impl From<Unsound> for Stop {

@@ -9,7 +9,9 @@ use super::faults::{Fault, Faults, suggestion};
 use super::members::Members;
 use super::table::Table;
 use super::walk::Section;
-use super::{EventKind, EventTimeFrom, LakeFormat, Limits, NullPolicy, Pipeline, PipelineError, Policy, search};
+use super::{
+    EventKind, EventTimeFrom, LakeFormat, Limits, NullPolicy, Pipeline, PipelineError, Policy, search,
+};
 
 pub(super) const POLICIES: [(&str, Policy); 3] =
     [("dead-letter", Policy::DeadLetter), ("fail", Policy::Fail), ("ignore", Policy::Ignore)];

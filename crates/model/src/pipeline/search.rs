@@ -86,7 +86,11 @@ pub(super) fn read(
     let columns = Columns {
         type_value: context.type_value,
         fields: context.fields.iter().map(|field| (field.name, field.kind)).collect(),
-        derived: context.derived.iter().map(|found| found.as_ref().map(|found| found.name.as_str())).collect(),
+        derived: context
+            .derived
+            .iter()
+            .map(|found| found.as_ref().map(|found| found.name.as_str()))
+            .collect(),
     };
     let allow = section.texts("allow", faults);
     for pattern in allow.iter().filter(|pattern| pattern.value.is_empty()) {
@@ -121,7 +125,8 @@ pub(super) fn read(
     let on_version_conflict = section.choice("on_version_conflict", &POLICIES, faults);
     let on_rejected = section.choice("on_rejected", &POLICIES, faults);
 
-    let of_event_time = context.event_time.and_then(|field| context.fields.get(field)).map(|field| field.from);
+    let of_event_time =
+        context.event_time.and_then(|field| context.fields.get(field)).map(|field| field.from);
     check_appended(ingested_at.as_ref(), context, faults);
     if timestamp_field.as_ref().map(|at| at.value) != of_event_time {
         check_appended(timestamp_field.as_ref(), context, faults);
@@ -136,11 +141,23 @@ pub(super) fn read(
             section.fault(key, faults, reason);
         }
     };
-    unfit("version", version != VersionFrom::None && action != Action::Index, "goes with action \"index\" only");
-    unfit("version", version != VersionFrom::None && !id, "goes with ids only: drop `version` or `id = false`");
+    unfit(
+        "version",
+        version != VersionFrom::None && action != Action::Index,
+        "goes with action \"index\" only",
+    );
+    unfit(
+        "version",
+        version != VersionFrom::None && !id,
+        "goes with ids only: drop `version` or `id = false`",
+    );
     unfit("id", !id && action == Action::Update, "cannot be false where documents are updated");
     unfit("ingest_pipeline", action == Action::Update, "is not asked about updates: use another action");
-    unfit("timestamp_field", action != Action::Create, "is for data streams, which take action \"create\" only");
+    unfit(
+        "timestamp_field",
+        action != Action::Create,
+        "is for data streams, which take action \"create\" only",
+    );
     section.finish(faults);
 
     let mut appended = |at: Option<At<&str>>| {
@@ -183,9 +200,8 @@ pub(super) fn deletes_from(events: &[Event], default_event: Option<usize>) -> Re
     let mut of_rows = (0..events.len())
         .filter(|&event| events.get(event).is_some_and(|event| event.kind == EventKind::Rows));
     let only = of_rows.next().filter(|_| of_rows.next().is_none());
-    let event = default_event
-        .or(only)
-        .ok_or("a null tells no type: name a `default_type`, or use another policy")?;
+    let event =
+        default_event.or(only).ok_or("a null tells no type: name a `default_type`, or use another policy")?;
     let of = events.get(event).map(|event| event.type_value.as_str()).unwrap_or_default();
     let fault = match events.get(event).and_then(|event| event.search.as_ref()) {
         None => "have no documents",

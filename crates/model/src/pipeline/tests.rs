@@ -319,3 +319,106 @@ fn integer_keys_near_and_far_are_found() {
         assert_eq!(lookup.find_integer(4), None);
     }
 }
+
+/// The sound pipeline with these lines about the search of clicks.
+fn with_search(search: &str) -> String {
+    let at = SOUND.find("[events.\"Ad Shown\"]").unwrap();
+    format!("{}{search}\n\n{}", &SOUND[..at], &SOUND[at..])
+}
+
+#[test]
+fn documents_have_an_index_of_their_table_unless_the_file_says_otherwise() {
+    let load =
+        |text: &str| Pipeline::load(folder(text, SITES).path()).unwrap_or_else(|error| panic!("{error}"));
+    let pipeline = load(SOUND);
+    let search = pipeline.events[0].search.as_ref().unwrap();
+    assert_eq!(search.index.parts, [IndexPart::Literal("click".to_owned())]);
+    assert_eq!((search.action, search.id, search.version), (Action::Index, true, VersionFrom::None));
+    assert_eq!((search.on_version_conflict, search.on_rejected), (Policy::Ignore, Policy::DeadLetter));
+    assert!(load(&with_search("search = false")).events[0].search.is_none());
+    assert!(load(&with_search("search = true")).events[0].search.is_some());
+
+    let pipeline = load(&with_search("search.index = \"{type}-{country}-{at|yyyy_MM}.{now|dd}\""));
+    let search = pipeline.events[0].search.as_ref().unwrap();
+    let time = |parts: &[TimeToken]| TimeFormat(parts.to_vec());
+    let expected = [
+        IndexPart::Literal("click-".to_owned()),
+        IndexPart::Value(ValueSource::Derived(0)),
+        IndexPart::Literal("-".to_owned()),
+        IndexPart::Time(
+            1,
+            time(&[
+                TimeToken::Part(TimePart::Year),
+                TimeToken::Between('_'),
+                TimeToken::Part(TimePart::Month),
+            ]),
+        ),
+        IndexPart::Literal(".".to_owned()),
+        IndexPart::Now(time(&[TimeToken::Part(TimePart::Day)])),
+    ];
+    assert_eq!(search.index.parts, expected);
+    assert_eq!((search.index.pattern().as_str(), search.index.is_fixed()), ("click-*-*.*", false));
+}
+
+#[test]
+fn each_fault_of_a_search_section_is_found() {
+    for (search, expected) in [
+        ("search = 1", "events.click.search: must be a table, and is an integer"),
+        ("search.indx = \"x\"", "events.click.search.indx: no such key: did you mean `index`?"),
+        ("search.index = \"\"", "an index name cannot be empty"),
+        ("search.index = \"Clicks\"", "an index name cannot have upper-case letters in it"),
+        ("search.index = \"a b\"", "an index name cannot have white space or control characters in it"),
+        ("search.index = \"a/b\"", "an index name cannot have any of `\\ / * ? \" < > | , # :` in it"),
+        ("search.index = \"_all\"", "an index name cannot begin with `-`, `_`, `+` or `.`"),
+        ("search.index = \"a-{site\"", "`{` without `}`"),
+        ("search.index = \"a-{sitte}\"", "no field `sitte`: did you mean `site`?"),
+        ("search.index = \"a-{now}\"", "`{now}` needs a format"),
+        ("search.index = \"a-{at}\"", "a timestamp needs a format, as in {at|yyyy-MM-dd}"),
+        ("search.index = \"a-{site|yyyy}\"", "`site` is no timestamp, and only timestamps have a format"),
+        ("search.index = \"a-{at|YYYY}\"", "`YYYY` is no format here: use yyyy, MM, dd and HH"),
+        ("search.index = \"a-{at|-}\"", "`-` is no format here"),
+        ("search.index = \"{site}\"", "a name that begins with a text of the event could be any index's"),
+        ("search.allow = [\"\"]", "events.click.search.allow[0]: a pattern cannot be empty"),
+        (
+            "search.action = \"upsert\"",
+            "`upsert` is not a choice here: use one of `index`, `create` and `update`",
+        ),
+        ("search.routing = \"sit\"", "events.click.search.routing: no field `sit`: did you mean `site`?"),
+        ("search.id_delimiter = \"\"", "a delimiter is 1 to 16 bytes"),
+        ("search.ingested_at = \"siteName\"", "`siteName` is a field of the event: choose another name"),
+        ("search.ingested_at = \"country\"", "`country` is a field of the event: choose another name"),
+        (
+            "search.version = \"position\"\nsearch.id = false",
+            "events.click.search.version: goes with ids only: drop `version` or `id = false`",
+        ),
+        ("search.version = \"position\"\nsearch.action = \"create\"", "goes with action \"index\" only"),
+        ("search.action = \"update\"\nsearch.id = false", "cannot be false where documents are updated"),
+        ("search.action = \"update\"\nsearch.ingest_pipeline = \"x\"", "is not asked about updates"),
+        ("search.timestamp_field = \"@timestamp\"", "is for data streams, which take action \"create\" only"),
+        ("search.on_rejected = \"drop\"", "use one of `dead-letter`, `fail` and `ignore`"),
+    ] {
+        let found = faults(&with_search(search), SITES);
+        assert_eq!(found.len(), 1, "{search}: {found:#?}");
+        assert!(found[0].contains(expected), "{}\nshould contain {expected}", found[0]);
+    }
+}
+
+#[test]
+fn nulls_delete_only_where_they_tell_what() {
+    let nulls = |keys: &str, search: &str| {
+        faults(&with_search(search).replacen("schema_version", &format!("{keys}\nschema_version"), 1), SITES)
+    };
+    let delete = "on_null = \"delete\"";
+    let of_click = format!("{delete}\ndefault_type = \"click\"");
+    assert!(nulls(&of_click, "").is_empty());
+    for (keys, search, expected) in [
+        (delete, "", "pipeline.toml:3:11: on_null: a null tells no type: name a `default_type`"),
+        (&of_click, "search = false", "events of type `click` have no documents: use another policy"),
+        (&of_click, "search.id = false", "events of type `click` cannot be deleted by id"),
+        (&of_click, "search.routing = \"site\"", "have an index or a routing that a null does not tell"),
+        (&of_click, "search.index = \"a-{country}\"", "have an index or a routing that a null does not tell"),
+    ] {
+        let found = nulls(keys, search);
+        assert!(found.len() == 1 && found[0].contains(expected), "{found:#?}\nshould contain {expected}");
+    }
+}

@@ -50,12 +50,12 @@ impl Hosts {
 }
 
 /// What an empty list has for a host; options without hosts are refused.
-static NOWHERE: Host =
-    Host { base: String::new(), secure: false, rests_until_ms: AtomicI64::new(0) };
+static NOWHERE: Host = Host { base: String::new(), secure: false, rests_until_ms: AtomicI64::new(0) };
 
 impl Host {
     fn parse(url: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("`{}` {what}: give https://host[:port][/path]", without_password(url));
+        let wrong =
+            |what: &str| format!("`{}` {what}: give https://host[:port][/path]", without_password(url));
         let uri: Uri = url.parse().map_err(|_| wrong("is no URL"))?;
         let secure = match uri.scheme_str() {
             Some("https") => true,

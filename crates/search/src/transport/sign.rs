@@ -6,9 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign,
-};
+use aws_sigv4::http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
@@ -63,15 +61,17 @@ impl Signer {
                 let found = loader.load().await;
                 let region = found.region().map(|region| region.as_ref().to_owned());
                 if region.is_none() {
-                    faults.push("requests are to be signed, and there is no region: set AWS_REGION".to_owned());
+                    faults
+                        .push("requests are to be signed, and there is no region: set AWS_REGION".to_owned());
                 }
                 let provider = found.credentials_provider();
                 if provider.is_none() {
-                    faults.push("requests are to be signed, and there is nothing to find credentials with".to_owned());
+                    faults.push(
+                        "requests are to be signed, and there is nothing to find credentials with".to_owned(),
+                    );
                 }
                 let known = Mutex::new(None);
-                let signer =
-                    SigV4 { service: options.service, region: region?, provider: provider?, known };
+                let signer = SigV4 { service: options.service, region: region?, provider: provider?, known };
                 Some(Self::SigV4(Box::new(signer)))
             }
         }
@@ -144,10 +144,8 @@ impl SigV4 {
             .map_err(|error| error.to_string())?
             .into();
         let uri = request.uri().to_string();
-        let headers = request
-            .headers()
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let headers =
+            request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let signable =
             SignableRequest::new(request.method().as_str(), uri, headers, SignableBody::Bytes(body));
         let signed = signable.and_then(|signable| sign(signable, &parameters));

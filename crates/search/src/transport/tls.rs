@@ -18,7 +18,9 @@ pub(super) fn configuration(
     faults: &mut Vec<String>,
 ) -> Option<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = match ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions() {
+    let builder = match ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+    {
         Ok(builder) => builder,
         Err(error) => {
             faults.push(format!("there is no TLS to be had: {error}"));

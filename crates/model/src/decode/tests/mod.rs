@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod oracle;
+pub(crate) mod oracle;
 mod records;
 
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::pipeline::Pipeline;
 use crate::source::{Payload, Position, SourcePartition, SourceRecord};
 
 /// 2018-01-02T03:04:05Z.
-const NOW: i64 = 1_514_862_245_000;
+pub(crate) const NOW: i64 = 1_514_862_245_000;
 
 /// A record that holds this makes the decoder panic when half of its row is there.
-const PANIC: &str = "\"panic\": \"please\"";
+pub(crate) const PANIC: &str = "\"panic\": \"please\"";
 
 /// Called by the decoder in tests only.
 pub(crate) fn panic_if_asked_to(payload: &[u8]) {
@@ -23,19 +23,19 @@ pub(crate) fn panic_if_asked_to(payload: &[u8]) {
 }
 
 /// The taxi pipeline.
-static TAXI: LazyLock<Pipeline> = LazyLock::new(|| {
+pub(crate) static TAXI: LazyLock<Pipeline> = LazyLock::new(|| {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/taxi");
     Pipeline::load(&dir).unwrap_or_else(|error| panic!("{error}"))
 });
 
 /// A pipeline in a folder without tables.
-fn pipeline(text: &str) -> Pipeline {
+pub(crate) fn pipeline(text: &str) -> Pipeline {
     let dir = tempfile::TempDir::new().unwrap();
     std::fs::write(dir.path().join("pipeline.toml"), text).unwrap();
     Pipeline::load(dir.path()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn origin() -> SourcePartition {
+pub(crate) fn origin() -> SourcePartition {
     SourcePartition {
         source: "arn:stream".to_owned(),
         epoch: "1".to_owned(),
@@ -43,7 +43,7 @@ fn origin() -> SourcePartition {
     }
 }
 
-fn record(position: u64, payload: &[u8]) -> SourceRecord<'_> {
+pub(crate) fn record(position: u64, payload: &[u8]) -> SourceRecord<'_> {
     SourceRecord {
         position: Position::new(position),
         sub_position: 0,
@@ -53,7 +53,7 @@ fn record(position: u64, payload: &[u8]) -> SourceRecord<'_> {
     }
 }
 
-fn decode<T: AsRef<[u8]>>(pipeline: &Pipeline, payloads: &[T]) -> (Vec<Pushed>, DecodedBatch) {
+pub(crate) fn decode<T: AsRef<[u8]>>(pipeline: &Pipeline, payloads: &[T]) -> (Vec<Pushed>, DecodedBatch) {
     let mut decoder = Decoder::new(pipeline, &origin(), NOW);
     let numbered = payloads.iter().enumerate();
     let pushed =

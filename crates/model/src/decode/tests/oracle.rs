@@ -160,7 +160,7 @@ fn object(members: &[(String, Value)]) -> Vec<u8> {
     format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", ")).into_bytes()
 }
 
-fn payload() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         6 => members().prop_shuffle_members().prop_map(|members| object(&members)),
         1 => prop::collection::vec(any::<u8>(), 0..40),

@@ -116,7 +116,7 @@ fn bad_records_become_dead_letters_with_a_reason() {
         ("not-utf8", b"{\"type\": \"\xff\"}", "not UTF-8 at byte 10", None),
         ("null-value", b"", "the record is empty or a null", None),
         ("null-value", b" null\n", "the record is empty or a null", None),
-        ("not-json", b"nil", "unexpected byte at byte 0", None),
+        ("not-json", b"nil", "unexpected byte at byte 1", None),
         ("not-json", b"hello", "unexpected byte at byte 0", None),
         ("not-json", b"{\"type\": \"trip\",", "unexpected end at byte 16", None),
         ("not-json", b"[1", "unexpected end at byte 2", None),
