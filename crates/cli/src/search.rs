@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tripline_lake::Environment;
+use tripline_ingest::Sinks;
+use tripline_lake::{Environment, Lake};
 use tripline_model::pipeline::Pipeline;
 use tripline_search::SearchSink;
 use tripline_settings::{SinkChoice, SinkSettings, connect_search};
@@ -11,39 +12,56 @@ use tripline_settings::{SinkChoice, SinkSettings, connect_search};
 /// `TRIPLINE_OPENSEARCH_…`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SearchArguments {
-    /// URL of an OpenSearch cluster to index events in too.
+    /// URL of an OpenSearch cluster to index events in, too.
     #[arg(long, value_name = "URL")]
     opensearch: Option<String>,
 }
 
 impl SearchArguments {
-    fn settings(&self) -> anyhow::Result<SinkSettings> {
-        let mut variables: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        if let Some(url) = &self.opensearch {
-            variables.push(("TRIPLINE_OPENSEARCH_URL".to_owned(), url.clone()));
-        }
-        Ok(SinkSettings::from_variables(variables)?)
-    }
-
-    /// The sink; `None` where no cluster is named.
+    /// The sinks that the options and the environment name.
     pub(crate) async fn connect(
         &self,
         pipeline: &Arc<Pipeline>,
         environment: &Environment,
-    ) -> anyhow::Result<Option<SearchSink>> {
-        let settings = self.settings()?;
-        match settings.choice {
-            SinkChoice::Lake => Ok(None),
+    ) -> anyhow::Result<SinkChoices> {
+        let of_environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let named = self.opensearch.clone().map(|url| ("TRIPLINE_OPENSEARCH_URL".to_owned(), url));
+        let settings = SinkSettings::from_variables(of_environment.chain(named))?;
+        let sink = match settings.choice {
+            SinkChoice::Lake => None,
             SinkChoice::Search { .. } | SinkChoice::Both => {
-                Ok(connect_search(&settings, pipeline, environment).await?)
+                connect_search(&settings, pipeline, environment).await?
             }
+        };
+        Ok(SinkChoices { sink, has_lake: !matches!(settings.choice, SinkChoice::Search { .. }) })
+    }
+}
+
+/// The sinks that there are.
+#[derive(Clone, Debug)]
+pub(crate) struct SinkChoices {
+    sink: Option<SearchSink>,
+    has_lake: bool,
+}
+
+impl SinkChoices {
+    /// All of them.
+    pub(crate) fn all(&self, lake: &Lake) -> Sinks {
+        match &self.sink {
+            Some(sink) if self.has_lake => Sinks::both(sink.clone(), lake),
+            Some(sink) => Sinks::search(sink.clone(), lake, false),
+            None => Sinks::lake(lake),
         }
     }
 
-    /// Whether the lake is one of the sinks.
-    pub(crate) fn feeds_lake(&self) -> anyhow::Result<bool> {
-        Ok(!matches!(self.settings()?.choice, SinkChoice::Search { .. }))
+    /// The lake alone, where it is one of them.
+    pub(crate) fn lake(&self, lake: &Lake) -> Option<Sinks> {
+        self.has_lake.then(|| Sinks::lake(lake))
+    }
+
+    /// The search cluster alone, where there is one. Beside a lake, that keeps what is no event.
+    pub(crate) fn search(&self, lake: &Lake) -> Option<Sinks> {
+        self.sink.clone().map(|sink| Sinks::search(sink, lake, self.has_lake))
     }
 }

@@ -1,12 +1,12 @@
 //! `tripline redrive` as people run it: after a fix of the pipeline, and after a mapping gave batches up.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod support;
+
+use std::path::Path;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use support::Desk;
 
 const PIPELINE: &str = r#"
 id = "trips"
@@ -23,56 +23,6 @@ fields = [
 partition = [{ name = "year", time = "year" }]
 "#;
 
-/// A lake with its pipeline and its input.
-struct Desk {
-    folder: TempDir,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let desk = Self { folder: tempfile::tempdir().unwrap() };
-        desk.write("pipeline/pipeline.toml", PIPELINE);
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    /// What a command prints; it must end with this exit code.
-    fn tripline(&self, command: &str, more: &[&str], code: i32) -> String {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_tripline"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("TRIPLINE_")) {
-                process.env_remove(name);
-            }
-        }
-        process.arg(command).arg("--pipeline").arg(self.path("pipeline"));
-        let output = process.arg("--lake").arg(self.path("lake")).args(more).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        String::from_utf8(output.stdout).unwrap() + &said
-    }
-
-    /// Runs a file of the desk through the pipeline, and publishes.
-    fn run(&self, name: &str) {
-        self.tripline("run", &["--input", self.path(name).to_str().unwrap()], 0);
-    }
-
-    /// Rows of trips and dead letters that a reader sees; the audit is clean.
-    fn seen(&self) -> (u64, u64) {
-        let audit: Value = serde_json::from_str(&self.tripline("audit", &["--json"], 0)).unwrap();
-        let rows = |table: &str| audit["tables"][table]["rows"].as_u64().unwrap_or_default();
-        (rows("trip"), rows("dead_letter"))
-    }
-}
-
 /// Trips from one number to another; every fourth tells its vendor as text.
 fn trips(numbers: std::ops::Range<u32>) -> String {
     numbers
@@ -86,7 +36,7 @@ fn trips(numbers: std::ops::Range<u32>) -> String {
 
 #[test]
 fn dead_letters_become_rows_once_the_pipeline_takes_them_and_are_sent_once() {
-    let desk = Desk::new();
+    let desk = Desk::new(PIPELINE);
     desk.write("trips.jsonl", &(trips(0..40) + "not json\n"));
     desk.run("trips.jsonl");
     assert_eq!(desk.seen(), (30, 11));
@@ -125,7 +75,7 @@ fn dead_letters_become_rows_once_the_pipeline_takes_them_and_are_sent_once() {
 
 #[test]
 fn a_redrive_names_what_it_does_not_know() {
-    let desk = Desk::new();
+    let desk = Desk::new(PIPELINE);
     let said = desk.tripline("redrive", &["--reason", "wrong"], 2);
     assert!(said.contains("wrong-type"), "the reasons that there are: {said}");
     let said = desk.tripline("redrive", &["--since", "yesterday"], 2);
@@ -199,7 +149,7 @@ fn failed(desk: &Desk) -> String {
 
 #[test]
 fn a_batch_that_was_given_up_comes_in_but_for_what_is_in_and_once() {
-    let desk = Desk::new();
+    let desk = Desk::new(PIPELINE);
     // The function took 0 to 4 and failed behind them; the mapping gave 3 to 11 up and went on.
     for (name, numbers) in [("one.json", 0..5), ("two.json", 12..20)] {
         desk.write(name, &event(numbers));
@@ -221,7 +171,7 @@ fn a_batch_that_was_given_up_comes_in_but_for_what_is_in_and_once() {
 
 #[test]
 fn a_batch_that_was_given_up_last_takes_its_place_in_its_own_lane() {
-    let desk = Desk::new();
+    let desk = Desk::new(PIPELINE);
     desk.write("one.json", &event(0..5));
     desk.run("one.json");
     desk.write("failed/a", &given_up(5..9));
@@ -236,7 +186,7 @@ fn a_batch_that_was_given_up_last_takes_its_place_in_its_own_lane() {
 
 #[test]
 fn a_record_of_a_queue_says_where_the_records_are_and_is_refused() {
-    let desk = Desk::new();
+    let desk = Desk::new(PIPELINE);
     let mut record: Value = serde_json::from_str(&given_up(0..3)).unwrap();
     record.as_object_mut().unwrap().remove("payload");
     desk.write("failed/a", &record.to_string());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use tripline_ingest::{Cause, Ingest, IngestOptions, Place, Sinks, Taken};
+use tripline_ingest::{Cause, Ingest, IngestOptions, Place, Taken};
 use tripline_lake::Lake;
 use tripline_lake::clock::{Clock, SystemClock};
 use tripline_model::pipeline::Pipeline;
@@ -37,21 +37,15 @@ impl Senders {
         lake: &Lake,
         search: &SearchArguments,
     ) -> anyhow::Result<Self> {
-        let sink = search.connect(pipeline, lake.environment()).await?;
+        let choices = search.connect(pipeline, lake.environment()).await?;
         let feeding = |sinks| {
             let clock = Arc::clone(&lake.environment().clock);
             Ingest::feeding(sinks, Arc::clone(pipeline), clock, IngestOptions::default())
         };
-        let has_lake = search.feeds_lake()?;
         Ok(Self {
-            all: feeding(match sink.clone() {
-                Some(sink) if has_lake => Sinks::both(sink, lake),
-                Some(sink) => Sinks::search(sink, lake, false),
-                None => Sinks::lake(lake),
-            }),
-            lake: has_lake.then(|| feeding(Sinks::lake(lake))),
-            // Beside the lake, which keeps what is no event.
-            search: sink.map(|sink| feeding(Sinks::search(sink, lake, has_lake))),
+            all: feeding(choices.all(lake)),
+            lake: choices.lake(lake).map(feeding),
+            search: choices.search(lake).map(feeding),
         })
     }
 }

@@ -13,9 +13,11 @@ use tripline_lake::store::ObjectStore;
 use tripline_lake::{Environment, Lake};
 use tripline_model::batch::Counts;
 use tripline_model::pipeline::Pipeline;
+use tripline_search::SearchCounts;
 use tripline_stream::mapping::{MappingSettings, PutRecord, Reply, ShardOrigin, next_after, write_event};
 
 use super::drill::Drill;
+use crate::search::{SearchArguments, SinkChoices};
 use crate::publish::RIVAL_PAUSE;
 
 /// Tries of one batch before the run is given up; Lambda would send it to the on-failure destination.
@@ -42,12 +44,17 @@ pub(super) struct Delivered {
     /// What the answers say was appended. An entry whose writer died is not among it.
     pub(super) appended: Counts,
     pub(super) dead_letter_reasons: BTreeMap<&'static str, u64>,
+    /// What the search sink did; `None` where there is none.
+    pub(super) search: Option<SearchCounts>,
 }
 
 impl Delivered {
     fn add(&mut self, batch: &Batch) {
         self.duplicates += batch.duplicates;
         self.appended.add(&batch.counts);
+        if let Some(search) = &mut self.search {
+            search.add(&batch.search);
+        }
         for (reason, count) in &batch.dead_letter_reasons {
             *self.dead_letter_reasons.entry(reason).or_default() += count;
         }
@@ -62,6 +69,7 @@ pub(super) struct Mapping {
     environment: Environment,
     drill: Option<Drill>,
     lake: Lake,
+    sinks: SinkChoices,
     ingest: Ingest,
     pub(super) delivered: Delivered,
     pub(super) published: Vec<PublishedFile>,
@@ -72,6 +80,7 @@ impl Mapping {
         pipeline: Arc<Pipeline>,
         store: Arc<dyn ObjectStore>,
         options: MappingOptions,
+        search: &SearchArguments,
     ) -> anyhow::Result<Self> {
         let drill = options.seed.map(Drill::new);
         let mut environment = Environment::default();
@@ -79,9 +88,11 @@ impl Mapping {
             environment.mishaps = drill.mishaps();
         }
         let lake = Lake::open(Arc::clone(&store), environment.clone(), &pipeline.id).await?;
-        let ingest = start_ingest(&pipeline, &lake);
-        let (delivered, published) = (Delivered::default(), Vec::new());
-        Ok(Self { pipeline, store, options, environment, drill, lake, ingest, delivered, published })
+        let sinks = search.connect(&pipeline, &environment).await?;
+        let ingest = start_ingest(&pipeline, &lake, &sinks);
+        let search = sinks.search(&lake).map(|_| SearchCounts::default());
+        let (delivered, published) = (Delivered { search, ..Delivered::default() }, Vec::new());
+        Ok(Self { pipeline, store, options, environment, drill, lake, sinks, ingest, delivered, published })
     }
 
     pub(super) fn lake(&self) -> &Lake {
@@ -204,7 +215,7 @@ impl Mapping {
     async fn revive(&mut self) -> anyhow::Result<()> {
         self.delivered.deaths += 1;
         self.lake = Lake::open(Arc::clone(&self.store), self.environment.clone(), &self.pipeline.id).await?;
-        self.ingest = start_ingest(&self.pipeline, &self.lake);
+        self.ingest = start_ingest(&self.pipeline, &self.lake, &self.sinks);
         Ok(())
     }
 }
@@ -215,7 +226,8 @@ enum Outcome {
     Died,
 }
 
-fn start_ingest(pipeline: &Arc<Pipeline>, lake: &Lake) -> Ingest {
+fn start_ingest(pipeline: &Arc<Pipeline>, lake: &Lake, sinks: &SinkChoices) -> Ingest {
     let options = IngestOptions { partial_responses: true, ..IngestOptions::default() };
-    Ingest::new(Arc::clone(pipeline), lake, options)
+    let clock = Arc::clone(&lake.environment().clock);
+    Ingest::feeding(sinks.all(lake), Arc::clone(pipeline), clock, options)
 }

@@ -14,6 +14,7 @@ use tripline_lake::journal::entry::Totals;
 use tripline_stream::mapping::{Batcher, MappingSettings, PutRecord, ShardOrigin};
 
 use crate::lake::{FormatArguments, LakeArguments};
+use crate::search::SearchArguments;
 use crate::source::{self, Entry, RecordSource, Source};
 use mapping::{Mapping, MappingOptions};
 use summary::{Added, Published, Summary};
@@ -23,6 +24,8 @@ use summary::{Added, Published, Summary};
 pub struct RunArguments {
     #[command(flatten)]
     lake: LakeArguments,
+    #[command(flatten)]
+    search: SearchArguments,
     /// Files or folders: JSON lines of events, TLC trip records as CSV, or saved Lambda events; each
     /// plain or gzip'd.
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
@@ -54,7 +57,7 @@ pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         arguments.input.iter().map(|path| source::files(path)).collect::<Result<Vec<_>, _>>()?.concat();
     let format = arguments.format.of(&pipeline);
     let options = MappingOptions { format, seed: arguments.seed_faults };
-    let mapping = Mapping::start(pipeline.clone(), store.clone(), options).await?;
+    let mapping = Mapping::start(pipeline.clone(), store.clone(), options, &arguments.search).await?;
     let before = if arguments.no_publish { None } else { Some(committed(&mapping).await?) };
     let began = Instant::now();
     let bar = progress_bar(&files);

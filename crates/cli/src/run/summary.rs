@@ -124,6 +124,15 @@ impl Summary<'_> {
             let count = grouped(files.len() as u64);
             line(out, format_args!("files written       {count:>12}   {}", size(bytes)));
         }
+        if let Some(search) = &self.delivered.search {
+            let documents = grouped(search.created + search.updated);
+            let (created, requests) = (grouped(search.created), grouped(search.requests));
+            line(out, format_args!("documents indexed   {documents:>12}   {created} new, {requests} requests"));
+            if search.refused > search.malformed {
+                let refused = grouped(search.refused - search.malformed);
+                line(out, format_args!("  refused           {refused:>12}   dead letters, see the table dead_letter"));
+            }
+        }
         line(out, format_args!("invocations         {:>12}", grouped(self.delivered.invocations)));
         if self.delivered.deaths > 0 {
             line(out, format_args!("deaths on purpose   {:>12}", grouped(self.delivered.deaths)));

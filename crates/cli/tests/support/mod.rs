@@ -1,0 +1,69 @@
+//! A lake with its pipeline and its input, and the tool that works on them.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A lake with its pipeline and its input.
+pub struct Desk {
+    folder: TempDir,
+    /// Variables of the tool's environment.
+    pub variables: Vec<(&'static str, String)>,
+}
+
+impl Desk {
+    pub fn new(pipeline: &str) -> Self {
+        let desk = Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() };
+        desk.write("pipeline/pipeline.toml", pipeline);
+        desk
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// What a command prints; it must end with this exit code.
+    pub fn tripline(&self, command: &str, more: &[&str], code: i32) -> String {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tripline"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("TRIPLINE_")) {
+                process.env_remove(name);
+            }
+        }
+        process.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        process.arg(command).arg("--pipeline").arg(self.path("pipeline"));
+        let output = process.arg("--lake").arg(self.path("lake")).args(more).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        String::from_utf8(output.stdout).unwrap() + &said
+    }
+
+    /// Runs a file of the desk through the pipeline, and publishes.
+    pub fn run(&self, name: &str) {
+        self.tripline("run", &["--input", self.path(name).to_str().unwrap()], 0);
+    }
+
+    /// Rows of trips and dead letters that a reader sees; the audit is clean.
+    pub fn seen(&self) -> (u64, u64) {
+        let audit: Value = serde_json::from_str(&self.tripline("audit", &["--json"], 0)).unwrap();
+        let rows = |table: &str| audit["tables"][table]["rows"].as_u64().unwrap_or_default();
+        (rows("trip"), rows("dead_letter"))
+    }
+}
