@@ -19,9 +19,10 @@ SAMPLE := pipelines/taxi/sample
 SCHEDULES ?= 1000
 SEED      ?= 0
 KILLS     ?= 200
+MINUTES   ?= 10
 LAKE      ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers test-lambda model sim crash lint build package events servers readers clean
+.PHONY: help demo test test-rust test-readers test-lambda model sim soak crash lint build package events servers readers clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +53,17 @@ test-lambda: $(VENV)/ready ## Both functions under cargo lambda, into a folder a
 model: ## Model-check the protocol at all bounds and look for every mutant; prints the states explored
 	$(CARGO) run --quiet --package tripline-protocol-model
 
-sim: ## Play random schedules against the real code: SCHEDULES=1000 SEED=0
-	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(CARGO) test --quiet --package tripline-lake --test simulation
+# Built with the whole workspace's features, as `test-rust` builds it.
+sim: ## Play random schedules against the real code: SCHEDULES=1000 SEED=0; a single one is printed
+	$(CARGO) build --quiet --workspace --bin simulate
+	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(TARGET)/debug/simulate
+
+# Seeds that nobody has played yet, unless one is given.
+soak: SEED := $(shell date +%s)000000
+soak: SCHEDULES :=
+soak: ## Play schedules that no seed has shown before: MINUTES=10, or as many as SCHEDULES says
+	$(CARGO) build --quiet --workspace --bin simulate
+	SCHEDULES=$(SCHEDULES) SEED=$(SEED) MINUTES=$(if $(SCHEDULES),,$(MINUTES)) $(TARGET)/debug/simulate
 
 crash: servers $(VENV)/ready ## Kill processes at random moments, on a real S3 server: KILLS=200 SEED=0
 	KILLS=$(KILLS) SEED=$(SEED) $(CARGO) test --quiet --workspace --test crash -- --nocapture

@@ -1,0 +1,91 @@
+//! One batch, until it is done or given up: retries, bisecting, partial responses, age.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use tokio::time::sleep;
+use tripline_stream::mapping::{PutRecord, Reply, next_after, write_event};
+
+use super::{Mapping, Reason};
+use crate::clock::MINUTE;
+use crate::coverage::Feature;
+use crate::stream::Shard;
+
+/// The pause before a retry, at most.
+const BACK_OFF: u64 = MINUTE;
+
+impl Mapping {
+    /// Delivers the records of `batch` as one batch at first.
+    pub(super) async fn deliver(&self, shard: &Shard, batch: Range<usize>) {
+        let Self { scene, .. } = self;
+        let plan = &scene.schedule.mapping;
+        let mut due = VecDeque::from([(batch, 0)]);
+        while let Some((part, tries)) = due.pop_front() {
+            let part = self.give_aged_up(shard, part);
+            if part.is_empty() {
+                continue;
+            }
+            let records = &shard.records[part.clone()];
+            let reply =
+                self.over_report(self.fleet.invoke(write_event(&shard.origin, records)).await, records);
+            scene.trace.note(format_args!("{} {part:?} {reply:?}", shard.origin.shard));
+            let left = next_after(&reply, records, &plan.settings);
+            let done = left.first().map_or(records.len(), |first| first.start);
+            self.acknowledge(&shard.numbers[part.start..part.start + done]);
+            if left.is_empty() {
+                if scene.dice.hits(plan.redeliveries) {
+                    scene.seen.saw(Feature::Redelivered);
+                    self.fleet.invoke(write_event(&shard.origin, records)).await;
+                }
+                continue;
+            }
+            let is_bisected = left.len() > 1;
+            scene.seen.saw_if(is_bisected, Feature::Bisected);
+            let left: Vec<_> =
+                left.into_iter().map(|left| part.start + left.start..part.start + left.end).collect();
+            // Splitting a batch does not count as a retry.
+            let tries = if is_bisected { tries } else { tries + 1 };
+            if plan.retries.is_some_and(|most| tries > most) {
+                scene.seen.saw(Feature::GivenUpByRetries);
+                for part in left {
+                    self.give_up(shard, part, Reason::RetryAttemptsExhausted);
+                }
+                continue;
+            }
+            for part in left.into_iter().rev() {
+                due.push_front((part, tries));
+            }
+            sleep(scene.dice.pause(BACK_OFF)).await;
+        }
+    }
+
+    /// An answer that names more than it must: records that are in are asked for again.
+    fn over_report(&self, reply: Reply, records: &[PutRecord]) -> Reply {
+        let Self { scene, .. } = self;
+        let plan = &scene.schedule.mapping;
+        let is_success = reply == Reply::Response(Vec::new());
+        if !is_success || !plan.settings.report_batch_item_failures || !scene.dice.hits(plan.over_reports) {
+            return reply;
+        }
+        scene.seen.saw(Feature::SeveralIdentifiers);
+        let any = || records.get(scene.dice.index(records.len())).map(|record| record.sequence.to_string());
+        Reply::Response([any(), any()].into_iter().flatten().collect())
+    }
+
+    fn give_aged_up(&self, shard: &Shard, part: Range<usize>) -> Range<usize> {
+        let Some(max_age) = self.scene.schedule.mapping.max_age else { return part };
+        let oldest = self.scene.clock.elapsed().saturating_sub(max_age);
+        let aged = shard.readable[part.clone()].iter().take_while(|&&readable| readable < oldest).count();
+        let (aged, rest) = (part.start..part.start + aged, part.start + aged..part.end);
+        if !aged.is_empty() {
+            self.scene.seen.saw(Feature::GivenUpByAge);
+            self.give_up(shard, aged, Reason::RecordAgeExceeded);
+        }
+        rest
+    }
+
+    fn give_up(&self, shard: &Shard, part: Range<usize>, reason: Reason) {
+        self.scene.trace.note(format_args!("{} {part:?} is given up: {reason:?}", shard.origin.shard));
+        self.destination.take(&shard.numbers[part], reason);
+    }
+}
