@@ -6,7 +6,8 @@
 #   install  only fetch
 #   run      in the foreground, until it is killed
 #   attend   in the foreground, until standard input ends: for a test harness, whose death closes it.
-#            Uses a data folder of its own, removed at the end; prints `ready FOLDER` once it answers
+#            Uses a data folder of its own, removed at the end, or ATTEND_DATA, which stays; prints
+#            `ready FOLDER` once it answers; pid in FOLDER/pid
 #   start    in the background; returns when ready; pid in $DATA/pid, output in $DATA/server.log
 #   stop     end what `start` started, and wait for it
 #   wait     wait until a `run` elsewhere is ready
@@ -53,11 +54,13 @@ stop() {
 attend() {
   # Both before the server is there and after; a child's own exit code must not end this early.
   server=
-  DATA=$(mktemp -d "${TMPDIR:-/tmp}/tripline-$NAME.XXXXXX")
-  trap '[ -z "$server" ] || { end_process "$server"; wait "$server" 2>/dev/null || true; }; rm -rf "$DATA"' EXIT
+  DATA=${ATTEND_DATA:-$(mktemp -d "${TMPDIR:-/tmp}/tripline-$NAME.XXXXXX")}
+  trap '[ -z "$server" ] || { end_process "$server"; wait "$server" 2>/dev/null || true; }
+    [ -n "${ATTEND_DATA:-}" ] || rm -rf "$DATA"' EXIT
   trap 'exit 143' TERM INT HUP
   ( trap - EXIT TERM INT HUP; serve ) </dev/null >"$DATA/server.log" 2>&1 &
   server=$!
+  echo "$server" >"$DATA/pid"
   wait_ready "$server"
   echo "ready $DATA"
   local code

@@ -178,3 +178,118 @@ fn cut(text: &mut String) {
         text.push('…');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_a_real_cluster_is_read() {
+        let text = r#"{"took":3,"errors":true,"items":[
+          {"index":{"_index":"a","_id":"1","_version":1,"result":"created","status":201,"_shards":{"total":2}}},
+          {"index":{"_id":"2","status":400,"error":{"type":"mapper_parsing_exception","reason":"failed to parse",
+            "caused_by":{"type":"illegal_argument_exception","reason":"For input string: \"x\""}}}},
+          {"delete":{"_id":null,"result":"not_found","status":404}},
+          {"update":{"status":200,"result":"noop"}},
+          {"create":{"error":"old servers say a text","status":409}}]}"#;
+        let items = read(text.as_bytes()).unwrap();
+        let got: Vec<_> = items.iter().map(|item| (item.act, item.status, item.result)).collect();
+        assert_eq!(
+            got,
+            [
+                (Act::Index, 201, Result::Created),
+                (Act::Index, 400, Result::Untold),
+                (Act::Delete, 404, Result::NotFound),
+                (Act::Update, 200, Result::Noop),
+                (Act::Create, 409, Result::Untold),
+            ]
+        );
+        assert_eq!((items[0].id, items[2].id), (Some(id_hash("1")), None));
+        assert_eq!(
+            items[1].error.as_deref(),
+            Some(
+                "mapper_parsing_exception: failed to parse (caused by illegal_argument_exception: For input string: \"x\")"
+            )
+        );
+        assert_eq!(items[4].error.as_deref(), Some("old servers say a text"));
+    }
+
+    #[test]
+    fn what_is_no_answer_to_a_bulk_request_is_told_apart() {
+        for (text, expected) in [
+            ("{\"took\":1}", ReplyError::NoItems),
+            ("{\"items\":{}}", ReplyError::NoItems),
+            ("{\"items\":[{\"index\":{\"_id\":\"1\"}}]}", ReplyError::NoStatus(0)),
+            ("{\"items\":[{}]}", ReplyError::NoStatus(0)),
+            ("{\"items\":[{\"index\":{\"status\":70000}}]}", ReplyError::NoStatus(0)),
+        ] {
+            assert_eq!(read(text.as_bytes()), Err(expected), "{text}");
+        }
+        for text in ["", "<html>", "{\"items\":[{\"index\":{\"status\":201}}]", "{\"items\":[7]}", "[]"] {
+            assert!(matches!(read(text.as_bytes()), Err(ReplyError::Json(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_told_in_whatever_words_and_cut() {
+        for (text, expected) in [
+            ("{\"message\": \"The request signature\"}", "The request signature"),
+            ("{\"Message\":\"Request size exceeded\"}", "Request size exceeded"),
+            ("{\"error\":{\"root_cause\":[],\"type\":\"a\",\"reason\":\"b\"},\"status\":400}", "a: b"),
+            ("{\"error\":\"no handler\"}", "no handler"),
+            ("<html>Bad Gateway</html>", "<html>Bad Gateway</html>"),
+            ("", ""),
+        ] {
+            assert_eq!(reason(text.as_bytes()), expected);
+        }
+        let long = reason("é".repeat(1_000).as_bytes());
+        assert!(long.len() < 520 && long.ends_with('…'));
+    }
+
+    fn item() -> impl Strategy<Value = Value> {
+        let error = prop_oneof![
+            Just(Value::Null),
+            "[a-z_]{0,12}".prop_map(|kind| json!({ "type": kind, "reason": "r", "index": "i" })),
+            "[ -~é]{0,20}".prop_map(Value::from),
+        ];
+        let act = prop::sample::select(vec!["index", "create", "update", "delete"]);
+        let id = prop::option::of("[ -~é\"\\\\]{1,12}");
+        (act, id, 100_u16..600, error, any::<bool>()).prop_map(|(act, id, status, error, more)| {
+            let mut item = json!({ "_id": id, "status": status });
+            if !error.is_null() {
+                item["error"] = error;
+            }
+            if more {
+                item["_shards"] = json!({ "failed": 0, "status": 7 });
+            }
+            json!({ act: item })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_serde_json_writes(items in prop::collection::vec(item(), 0..20), pretty: bool) {
+            let answer = json!({ "errors": true, "items": items, "took": 1 });
+            let text = if pretty { serde_json::to_string_pretty(&answer) } else { serde_json::to_string(&answer) };
+            let read = read(text.unwrap().as_bytes()).unwrap();
+            prop_assert_eq!(read.len(), items.len());
+            for (read, item) in read.iter().zip(&items) {
+                let (act, said) = item.as_object().unwrap().iter().next().unwrap();
+                prop_assert_eq!(read.act.name(), act);
+                prop_assert_eq!(u64::from(read.status), said["status"].as_u64().unwrap());
+                prop_assert_eq!(read.id, said["_id"].as_str().map(id_hash));
+                prop_assert_eq!(read.error.is_some(), said.get("error").is_some());
+            }
+        }
+
+        #[test]
+        fn any_bytes_give_an_answer_or_an_error(text in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = read(&text);
+            prop_assert!(reason(&text).len() < 520);
+        }
+    }
+}

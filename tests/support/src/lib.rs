@@ -5,18 +5,24 @@
 
 mod function;
 mod readers;
+mod http;
+mod opensearch;
 mod runtime_api;
 mod s3;
 mod server;
+mod sigv4_proxy;
 
 use std::fmt;
 use std::io::Write;
 
 pub use function::Function;
 pub use readers::readers_python;
+pub use http::{Reply, request};
+pub use opensearch::{Killed, OpenSearch};
 pub use runtime_api::{Answer, Invocation, RuntimeApi};
 pub use s3::S3Server;
 pub use server::Server;
+pub use sigv4_proxy::SigV4Proxy;
 
 /// Why a server cannot be had on this machine.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use tripline_lake::store::{Credentials, S3Store, StoreError, StoreOptions};
 
-use crate::server::{Server, free_port};
+use crate::server::{Server, on_free_port};
 use crate::{Unavailable, or_left_out};
 
 const ACCESS_KEY: &str = "AKIDTEST";
@@ -23,23 +23,17 @@ pub struct S3Server {
 impl S3Server {
     /// Starts a server of one's own; [`Server`] says when it ends.
     pub fn start() -> Result<Self, Unavailable> {
-        let mut last = Unavailable::new("it was not tried");
-        // Another process may take the port before the server does.
-        for _ in 0..3 {
-            let port = free_port()?.to_string();
+        on_free_port(|port| {
+            let port = port.to_string();
             let variables = [
                 ("S3_PORT", port.as_str()),
                 ("S3_BUCKETS", BUCKET),
                 ("S3_ACCESS", ACCESS_KEY),
                 ("S3_SECRET", SECRET_KEY),
             ];
-            match Server::start("s3", &variables) {
-                Ok(server) => return Ok(Self { server, endpoint: format!("http://127.0.0.1:{port}") }),
-                Err(error) if error.for_good => return Err(error),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+            let server = Server::start("s3", &variables)?;
+            Ok(Self { server, endpoint: format!("http://127.0.0.1:{port}") })
+        })
     }
 
     /// The server that the tests of one binary share: each takes a prefix of its own.

@@ -80,6 +80,19 @@ impl Drop for Server {
     }
 }
 
+/// Starts a server on a port that nothing listens on; `start` is given the port. Tried a few times, as
+/// another process may take the port before the server does.
+pub(crate) fn on_free_port<T>(start: impl Fn(u16) -> Result<T, Unavailable>) -> Result<T, Unavailable> {
+    let mut last = Unavailable::new("it was not tried");
+    for _ in 0..3 {
+        match start(free_port()?) {
+            Err(error) if !error.for_good => last = error,
+            result => return result,
+        }
+    }
+    Err(last)
+}
+
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> Result<u16, Unavailable> {
     TcpListener::bind(("127.0.0.1", 0))
