@@ -179,6 +179,7 @@ impl Fleet {
             source_epoch: String::new(),
             partial_responses: schedule.mapping.settings.report_batch_item_failures
                 || *mutant == Mutant::UnreportedFailures,
+            ..IngestOptions::default()
         };
         let ingest = Ingest::new(Arc::clone(&schedule.rides.pipeline), &lake, options);
         Some(Arc::new(Sandbox { number: process.number, ingest }))
