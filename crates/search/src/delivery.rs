@@ -196,6 +196,10 @@ impl<'b> Delivery<'b> {
             Verdict::Retry | Verdict::Accepted | Verdict::Conflict => {
                 self.counts.throttled += u64::from(status == 429);
                 self.last_reason = Some(told);
+                // What the cluster has no memory for as a whole it may have for its halves.
+                if status == 429 && self.tries(request) > 1 {
+                    self.part(request);
+                }
                 self.repeat(request, false, retry_ms);
                 Mood::Busy
             }
@@ -206,13 +210,11 @@ impl<'b> Delivery<'b> {
             }
             Verdict::Halve | Verdict::Bisect if request.items.len() > 1 => {
                 self.last_reason = Some(told);
-                let company = request.items.len().div_ceil(2);
-                for &index in &request.items {
-                    if let Some(slot) = self.slots.get_mut(index) {
-                        slot.state = State::Waiting { ready_ms: i64::MIN };
-                        slot.company = slot.company.min(company);
-                    }
-                }
+                self.part(request);
+                request
+                    .items
+                    .iter()
+                    .for_each(|&index| self.set(index, State::Waiting { ready_ms: i64::MIN }));
                 if status == 413 { Mood::TooLarge } else { Mood::Fine }
             }
             Verdict::Halve | Verdict::Rejected => {
@@ -304,11 +306,25 @@ impl<'b> Delivery<'b> {
         }
     }
 
+    /// How often the request, or some of it, was sent.
+    fn tries(&self, request: &Request) -> u32 {
+        request.items.iter().filter_map(|&index| Some(self.slots.get(index)?.tries)).max().unwrap_or(1)
+    }
+
+    /// Keeps the request's items from being sent together again: in halves at most.
+    fn part(&mut self, request: &Request) {
+        let company = request.items.len().div_ceil(2);
+        for &index in &request.items {
+            if let Some(slot) = self.slots.get_mut(index) {
+                slot.company = slot.company.min(company);
+            }
+        }
+    }
+
     /// Has the whole request sent once more.
     fn repeat(&mut self, request: &Request, unknown: bool, retry_ms: impl Fn(u32) -> i64) {
-        // Together, so that they make one request again.
-        let tries = request.items.iter().filter_map(|&index| Some(self.slots.get(index)?.tries)).max();
-        let ready_ms = retry_ms(tries.unwrap_or(1));
+        // At one time, so that they make one request again.
+        let ready_ms = retry_ms(self.tries(request));
         for &index in &request.items {
             self.retry(index, unknown, ready_ms);
         }
