@@ -1,5 +1,6 @@
 //! What an answer of the cluster means: one table, which the documentation shows as it stands here.
 
+use Scope::{Item, Request};
 use tripline_model::pipeline::Action;
 
 /// What becomes of the documents that an answer is about.
@@ -21,6 +22,22 @@ pub enum Verdict {
     Bisect,
     /// Nothing will be taken until somebody mends the deployment: delivery stops.
     Stop,
+}
+
+impl Verdict {
+    /// What becomes of the documents, in words.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Accepted => "delivered",
+            Self::Conflict => "gives way: `on_version_conflict`",
+            Self::Retry => "sent again",
+            Self::RetryUnknown => "sent again; without ids counted as a possible duplicate",
+            Self::Rejected => "refused: `on_rejected`",
+            Self::Halve | Self::Bisect => "sent again in halves",
+            Self::Stop => "delivery stops, and the batch fails",
+        }
+    }
 }
 
 /// What an answer is about.
@@ -92,8 +109,6 @@ const fn rule(
 ) -> Rule {
     Rule { scope, statuses, actions, verdict, when }
 }
-
-use Scope::{Item, Request};
 
 /// Every rule, in the order in which they are asked.
 pub const RULES: &[Rule] = &[

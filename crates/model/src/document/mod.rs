@@ -16,7 +16,7 @@ pub use body::push_string;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::decode::{Cell, Reader, Reason, Refusal, Unsound, policy, read, watermark};
-use crate::pipeline::{Event, EventKind, NullPolicy, Pipeline, Policy, Search};
+use crate::pipeline::{Event, EventKind, NullPolicy, Pipeline, Policy};
 use crate::source::{SourcePartition, SourceRecord};
 
 /// Makes documents of a run of records of one source partition.
@@ -239,13 +239,5 @@ impl From<Unsound> for Stop {
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         Self::Unsound(refusal.into())
-    }
-}
-
-impl Search {
-    /// Whether documents have ids that make a repeated delivery harmless.
-    #[must_use]
-    pub const fn is_idempotent(&self) -> bool {
-        self.id
     }
 }
