@@ -19,20 +19,23 @@ SAMPLE := pipelines/taxi/sample
 SCHEDULES ?= 1000
 SEED      ?= 0
 KILLS     ?= 200
+TRIPS     ?= 100000
+ROUNDS    ?= 3
 MINUTES   ?= 10
 LAKE      ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers test-lambda model sim soak crash lint build package events servers readers clean
+.PHONY: help demo test test-rust test-readers test-lambda model sim soak crash bench-search lint build package events servers readers clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables: LAKE=<folder or s3://bucket/prefix>: where the demo's lake goes ($(LAKE))"
+	@echo "             OPENSEARCH_URL=<url>: a cluster that the demo indexes in, too"
 
-demo: ## Real taxi trips through the real handlers into Parquet: no server, no account
+demo: ## Real taxi trips through the real handlers into Parquet: no server, no account; OPENSEARCH_URL= for documents too
 	$(CARGO) build --quiet --package tripline-cli
 	@rm -rf $(TARGET)/demo-lake
-	$(TRIPLINE) run --pipeline pipelines/taxi --input $(SAMPLE) --lake $(LAKE)
+	$(TRIPLINE) run --pipeline pipelines/taxi --input $(SAMPLE) --lake $(LAKE) $(addprefix --opensearch ,$(OPENSEARCH_URL))
 	@echo
 	$(TRIPLINE) audit --pipeline pipelines/taxi --lake $(LAKE)
 
@@ -75,6 +78,13 @@ lint: $(TOOLS)/bin/cargo-machete $(TOOLS)/bin/cargo-deny ## Formatting, clippy, 
 	$(TOOLS)/bin/cargo-machete
 	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
 	find tests .ci -name '*.sh' -o -path .ci/run | xargs -n 1 bash -n
+
+bench-search: $(VENV)/ready servers ## Indexing beside a Python loop, on one server: TRIPS=100000 ROUNDS=3
+	$(CARGO) build --release --workspace --bin tripline
+	$(VENV)/bin/pip install --quiet --requirement benches/opensearch/requirements.txt
+	OS_PORT=9270 OS_HEAP=2g OS_JVM=-XX:+UseG1GC tests/servers/up start opensearch
+	$(VENV)/bin/python benches/opensearch/compare.py --tripline $(TARGET)/release/tripline --url http://127.0.0.1:9270 \
+	    --trips $(TRIPS) --rounds $(ROUNDS); code=$$?; OS_PORT=9270 tests/servers/up stop opensearch; exit $$code
 
 build: ## Optimised binaries of the functions and the tool, in target/release
 	$(CARGO) build --release --workspace

@@ -4,7 +4,7 @@ Both read the same JSON lines of real trips (the shipped sample, repeated with i
 and index with the trip's id. Rounds alternate, the index is made anew before each, and the count is compared after
 it. What is printed are ratios of one run; the absolute numbers are this machine's.
 
-    make bench-opensearch [TRIPS=100000 ROUNDS=3]
+    make bench-search [TRIPS=100000 ROUNDS=3]
 """
 
 import argparse

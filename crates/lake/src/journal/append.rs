@@ -136,7 +136,11 @@ impl Append<'_> {
                 return Ok(found);
             }
             let pause = environment.backoff(attempt);
-            self.in_time(async { Ok(tokio::time::sleep(pause).await) }).await?;
+            let wait = async {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            };
+            self.in_time(wait).await?;
         }
         Err(JournalError::Vanished { key: entry_key(&self.folder, number), location: store.location() })
     }
