@@ -10,6 +10,8 @@
 mod batch;
 mod delivered;
 mod delivery;
+#[cfg(feature = "domain-lookup")]
+mod domain;
 mod environment;
 mod error;
 mod options;
@@ -20,6 +22,8 @@ mod transport;
 pub mod verdict;
 
 pub use delivered::{Delivered, Refused, SearchCounts, Undelivered, Why};
+#[cfg(feature = "domain-lookup")]
+pub use domain::{DomainError, endpoint_of_domain};
 pub use environment::Environment;
 pub use error::SearchError;
 pub use options::{Auth, MAX_BODY_BYTES, SearchOptions, Service, SigV4};

@@ -1,12 +1,13 @@
 //! A cluster that answers as a test wants it to: for what a real one cannot be brought to do.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 /// A bulk request as it came.
@@ -92,15 +93,36 @@ impl Bulk {
 impl Double {
     /// Serves; `answer` is given each request with its number, from 0.
     pub fn start(answer: impl Fn(usize, &Bulk) -> Answer + Send + Sync + 'static) -> Self {
+        Self::serve("http", answer, Some)
+    }
+
+    /// As [`start`](Self::start), over TLS. Connections that do not get that far are left.
+    pub fn start_secure(
+        tls: Arc<ServerConfig>,
+        answer: impl Fn(usize, &Bulk) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve("https", answer, move |mut stream| {
+            let mut connection = ServerConnection::new(Arc::clone(&tls)).unwrap();
+            connection.complete_io(&mut stream).ok()?;
+            Some(StreamOwned::new(connection, stream))
+        })
+    }
+
+    fn serve<S: Read + Write>(
+        scheme: &str,
+        answer: impl Fn(usize, &Bulk) -> Answer + Send + Sync + 'static,
+        begin: impl Fn(TcpStream) -> Option<S> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+        let begin = Arc::new(begin);
         let (seen, answer) = (Arc::<Mutex<Seen>>::default(), Arc::new(answer));
         let double = Self { url, seen: Arc::clone(&seen) };
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
+                let (seen, answer, begin) = (Arc::clone(&seen), Arc::clone(&answer), Arc::clone(&begin));
                 seen.lock().unwrap().connections += 1;
-                thread::spawn(move || serve(&stream, &seen, &*answer));
+                thread::spawn(move || begin(stream).map(|stream| serve(stream, &seen, &*answer)));
             }
         });
         double
@@ -119,8 +141,8 @@ impl Double {
     }
 }
 
-fn serve(stream: &TcpStream, seen: &Mutex<Seen>, answer: &dyn Fn(usize, &Bulk) -> Answer) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+fn serve<S: Read + Write>(stream: S, seen: &Mutex<Seen>, answer: &dyn Fn(usize, &Bulk) -> Answer) {
+    let mut reader = BufReader::new(stream);
     while let Some(bulk) = read(&mut reader) {
         let number = {
             let mut seen = seen.lock().unwrap();
@@ -144,14 +166,19 @@ fn serve(stream: &TcpStream, seen: &Mutex<Seen>, answer: &dyn Fn(usize, &Bulk) -
             "HTTP/1.1 {status} As Told\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        let mut stream = stream;
-        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_err() {
+        let stream = reader.get_mut();
+        if stream
+            .write_all(head.as_bytes())
+            .and_then(|()| stream.write_all(body.as_bytes()))
+            .and_then(|()| stream.flush())
+            .is_err()
+        {
             return;
         }
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Bulk> {
+fn read(reader: &mut BufReader<impl Read>) -> Option<Bulk> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|&read| read > 0)?;
     assert!(line.starts_with("POST /_bulk?filter_path=errors%2Citems"), "{line}");
