@@ -56,7 +56,7 @@ enum Whole {
     Answered,
     AnswerLost,
     NeverThere,
-    BusyAsAWhole,
+    Refused,
     TooLarge,
     AnswersNonsense,
 }
@@ -72,7 +72,7 @@ fn fates() -> impl Strategy<Value = Vec<(Whole, Vec<Fate>)>> {
         6 => Just(Whole::Answered),
         1 => Just(Whole::AnswerLost),
         1 => Just(Whole::NeverThere),
-        1 => Just(Whole::BusyAsAWhole),
+        1 => Just(Whole::Refused),
         1 => Just(Whole::TooLarge),
         1 => Just(Whole::AnswersNonsense)
     ];
@@ -93,7 +93,7 @@ fn play(
     let status = |status| Outcome::Status { status, reason: String::new() };
     match whole {
         Whole::NeverThere => return nothing(false),
-        Whole::BusyAsAWhole => return status(429),
+        Whole::Refused => return status(429),
         Whole::TooLarge if request.items.len() > 1 => return status(413),
         _ => {}
     }
