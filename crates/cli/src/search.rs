@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use aws_config::BehaviorVersion;
 use tripline_ingest::Sinks;
 use tripline_lake::{Environment, Lake};
 use tripline_model::pipeline::Pipeline;
-use tripline_search::SearchSink;
+use tripline_search::{SearchSink, endpoint_of_domain};
 use tripline_settings::{SinkChoice, SinkSettings, connect_search};
 
 /// Where the search cluster is, if there is one. How to reach it is said by the functions' own variables,
@@ -15,6 +16,9 @@ pub(crate) struct SearchArguments {
     /// URL of an OpenSearch cluster to index events in, too.
     #[arg(long, value_name = "URL")]
     opensearch: Option<String>,
+    /// The same by the name of a domain of Amazon OpenSearch Service, whose endpoint is looked up.
+    #[arg(long, value_name = "NAME", conflicts_with = "opensearch")]
+    opensearch_domain: Option<String>,
 }
 
 impl SearchArguments {
@@ -26,7 +30,14 @@ impl SearchArguments {
     ) -> anyhow::Result<SinkChoices> {
         let of_environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let named = self.opensearch.clone().map(|url| ("TRIPLINE_OPENSEARCH_URL".to_owned(), url));
+        let url = match &self.opensearch_domain {
+            Some(name) => {
+                let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+                Some(endpoint_of_domain(name, &config).await?)
+            }
+            None => self.opensearch.clone(),
+        };
+        let named = url.map(|url| ("TRIPLINE_OPENSEARCH_URL".to_owned(), url));
         let settings = SinkSettings::from_variables(of_environment.chain(named))?;
         let sink = match settings.choice {
             SinkChoice::Lake => None,
