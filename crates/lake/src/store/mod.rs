@@ -18,6 +18,7 @@ mod key;
 mod memory;
 mod options;
 mod probe;
+#[cfg(feature = "s3")]
 mod s3;
 mod unique;
 
@@ -34,6 +35,7 @@ pub use folder::FolderStore;
 pub use memory::MemoryStore;
 pub use options::{Credentials, StoreOptions, open};
 pub use probe::{ProbeError, probe};
+#[cfg(feature = "s3")]
 pub use s3::S3Store;
 
 /// The smallest part of a multipart upload in bytes, except for the last part, which may have any

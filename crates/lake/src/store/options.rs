@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::{ErrorKind, StoreError};
-use super::{FolderStore, ObjectStore, S3Store};
+use super::{FolderStore, ObjectStore};
 
 /// How to reach an S3 server. The default is Amazon S3 with the SDK's own configuration (region and
 /// credentials from the environment, a profile, or the function's role).
@@ -72,9 +72,25 @@ impl StoreOptions {
 /// path. Nothing is asked of a server yet, and no folder is made before the first write.
 pub async fn open(url: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
     match Address::parse(url)? {
-        Address::S3 { bucket, prefix } => Ok(Arc::new(S3Store::connect(&bucket, &prefix, options).await?)),
+        Address::S3 { bucket, prefix } => open_s3(&bucket, &prefix, options).await,
         Address::Folder(path) => Ok(Arc::new(FolderStore::new(path)?)),
     }
+}
+
+#[cfg(feature = "s3")]
+async fn open_s3(
+    bucket: &str,
+    prefix: &str,
+    options: &StoreOptions,
+) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    Ok(Arc::new(super::S3Store::connect(bucket, prefix, options).await?))
+}
+
+#[cfg(not(feature = "s3"))]
+async fn open_s3(bucket: &str, prefix: &str, _: &StoreOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let place = format!("s3://{bucket}/{prefix}");
+    let advice = "build it with the feature `s3`";
+    Err(StoreError::new(ErrorKind::Invalid, "open", place, "this program was built without S3", advice))
 }
 
 #[derive(Debug, PartialEq, Eq)]
