@@ -4,6 +4,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tripline_model::source::{Payload, Position, PositionError};
+use tripline_oracle::Reading;
+use tripline_oracle::event::{EventRecord, read};
 use tripline_stream::mapping::{PutRecord, ShardOrigin, write_event};
 use tripline_stream::{EnvelopeError, Event, KinesisEvent, RecordProblem};
 
@@ -330,25 +332,11 @@ fn an_event_of_six_megabytes_is_read_into_memory_that_is_used_again() {
 }
 
 /// What the event says, read by serde_json.
-fn oracle(body: &[u8]) -> Option<Vec<(String, String, String, String)>> {
-    let event: Value = serde_json::from_slice(body).ok()?;
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    event
-        .get("Records")?
-        .as_array()?
-        .iter()
-        .map(|record| {
-            let kinesis = record.get("kinesis")?;
-            let (shard, _) = record.get("eventID")?.as_str()?.split_once(':')?;
-            let key = kinesis.get("partitionKey").and_then(text).unwrap_or_default();
-            Some((
-                text(record.get("eventSourceARN")?)?,
-                shard.to_owned(),
-                text(kinesis.get("sequenceNumber")?)?,
-                key,
-            ))
-        })
-        .collect()
+fn oracle(body: &[u8]) -> Option<Vec<EventRecord>> {
+    match read(body) {
+        Reading::Read(records) => Some(records),
+        Reading::Refused | Reading::Unknown => None,
+    }
 }
 
 /// A valid event of a few records, with keys and members shuffled by `order`.
@@ -382,12 +370,15 @@ fn record_of(sequence: u64, key: &str, data: &[u8], shard: u8) -> Value {
 proptest! {
     #[test]
     fn an_event_says_to_us_what_it_says_to_serde_json(body in events()) {
-        let mut expected = oracle(&body).unwrap();
+        let mut expected: Vec<_> = oracle(&body).unwrap().into_iter()
+            .map(|record| (record.source, record.shard, record.position, record.partition_key, record.payload.ok()))
+            .collect();
         let mut arena = Vec::new();
         let event = KinesisEvent::parse(&body, &mut arena, "").unwrap();
         let mut read: Vec<_> = event.partitions.iter().flat_map(|group| group.records.iter().map(|record| (
             group.partition.source.clone(), group.partition.partition.clone(),
             record.position.to_string(), record.partition_key.to_owned(),
+            if let Payload::Bytes(bytes) = record.payload { Some(bytes.to_vec()) } else { None },
         ))).collect();
         // Grouping keeps the order within a shard; the sort is stable.
         expected.sort_by(|left, right| left.1.cmp(&right.1));

@@ -1,11 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use proptest::prelude::*;
-use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::decode::tests::{NOW, PANIC, TAXI, decode, oracle, origin, pipeline, record};
-use crate::decode::{Decoder, Pushed, dead_letter_schema};
+use crate::decode::tests::{NOW, PANIC, TAXI, decode, origin, pipeline, record};
+use crate::decode::Pushed;
 use crate::source::{Payload, Position};
 
 /// What a record came to, without borrows.
@@ -281,113 +279,4 @@ fn event_types_without_an_index_leave_no_documents_and_are_still_judged() {
     let visits = small("", "search = false");
     assert_eq!(read(&visits, &visit("")), Read::Nothing);
     assert!(matches!(read(&visits, "{}"), Read::Refused { code: "missing-field", .. }));
-}
-
-/// The decoder's verdict on a record: the code, and whether it fails the batch; or none.
-fn verdict_of_decoder(pipeline: &Pipeline, payload: &[u8]) -> (Option<String>, bool, bool) {
-    use arrow_array::cast::AsArray;
-    let mut decoder = Decoder::new(pipeline, &origin(), NOW);
-    let pushed = decoder.push(&record(7, payload));
-    let batch = decoder.finish().unwrap();
-    match pushed {
-        Pushed::Refused(refusal) => (Some(refusal.reason.code().to_owned()), true, false),
-        Pushed::DeadLetter => {
-            let column = dead_letter_schema().index_of("reason").unwrap();
-            let reasons = batch.sections[0].rows.column(column).as_string::<i32>().value(0).to_owned();
-            (Some(reasons), false, false)
-        }
-        Pushed::Ignored => (None, false, true),
-        Pushed::Stored | Pushed::Watermark => (None, false, false),
-    }
-}
-
-fn verdict(pipeline: &Pipeline, payload: &[u8]) -> (Option<String>, bool, bool) {
-    match read_record(pipeline, &record(7, payload)) {
-        Read::Refused { malformed: true, code, fails, .. } => (Some(code.to_owned()), fails, false),
-        Read::Ignored(reason) if reason != Reason::BadIndex => (None, false, true),
-        _ => (None, false, false),
-    }
-}
-
-/// Payloads of the small pipeline, many of them wrong in one way or another.
-fn visits() -> impl Strategy<Value = Vec<u8>> {
-    let value = prop_oneof![
-        Just(json!(null)),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_filter("JSON has no such float", |float| float.is_finite()).prop_map(Value::from),
-        any::<bool>().prop_map(Value::from),
-        "[ -~é\n]{0,12}".prop_map(Value::from),
-        prop::sample::select(vec!["2018-01-01", "2018-01-01 00:00", "12", "visit", "ride"])
-            .prop_map(Value::from),
-    ];
-    let names = vec!["user", "number", "at", "left", "ok", "score", "type", "x", "y"];
-    let members = prop::collection::vec((prop::sample::select(names), value), 0..10);
-    let gaps = prop::sample::select(vec!["", " ", "\n", "\r\n\t"]);
-    let object = (members, gaps).prop_map(|(members, gap)| {
-        let mut members: Vec<String> =
-            members.iter().map(|(name, value)| format!("{gap}\"{name}\"{gap}:{gap}{value}{gap}")).collect();
-        members.insert(0, format!("{gap}\"at\":{gap}1{gap}"));
-        format!("{gap}{{{}}}{gap}", members.join(",")).into_bytes()
-    });
-    prop_oneof![8 => object, 1 => "[ nul\n]{0,6}".prop_map(String::into_bytes)]
-}
-
-/// A record as serde_json reads it: of members of one name the last counts.
-fn parsed(payload: &[u8]) -> Map<String, Value> {
-    serde_json::from_slice(payload).unwrap()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-
-    #[test]
-    fn comes_to_the_verdicts_of_the_decoder(payload in oracle::payload(), other in visits(), policies in 0_usize..9) {
-        prop_assert_eq!(verdict(&TAXI, &payload), verdict_of_decoder(&TAXI, &payload));
-        let words = ["dead-letter", "fail", "ignore"];
-        let keys = format!(
-            "on_malformed = \"{}\"\non_unknown_type = \"{}\"\non_null = \"{}\"",
-            words[policies % 3], words[policies / 3], words[(policies + 1) % 3]
-        );
-        let visits = small(&keys, "");
-        prop_assert_eq!(verdict(&visits, &other), verdict_of_decoder(&visits, &other));
-    }
-
-    #[test]
-    fn a_document_is_the_record_with_what_is_derived(payload in prop_oneof![oracle::payload(), visits()]) {
-        let visits = small("", "");
-        for pipeline in [&*TAXI, &visits] {
-            let Read::Document { body, .. } = read_record(pipeline, &record(7, &payload)) else { continue };
-            prop_assert!(!body.contains(['\n', '\r']));
-            let mut document = parsed(body.as_bytes());
-            let mut source = parsed(&payload);
-            let names = body_names(&body);
-            prop_assert_eq!(names.len(), document.len(), "a member stands twice: {}", body);
-            for event in &pipeline.events {
-                event.derived.iter().for_each(|derived| {
-                    document.remove(&derived.name);
-                    source.remove(&derived.name);
-                });
-                for field in event.fields.iter().filter(|field| field.kind == crate::pipeline::FieldType::Timestamp) {
-                    let time = |value: &Value| match value {
-                        Value::String(text) => crate::time::parse(text.as_bytes()).ok(),
-                        number => number.as_f64().map(|float| float as i64),
-                    };
-                    let (ours, theirs) = (document.remove(&field.from), source.remove(&field.from));
-                    prop_assert_eq!(ours.as_ref().and_then(time), theirs.as_ref().and_then(time));
-                }
-            }
-            prop_assert_eq!(document, source);
-        }
-    }
-}
-
-/// Names of the members, as often as they stand there.
-fn body_names(body: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    crate::json::object(body.as_bytes(), &crate::json::Limits::default(), |key, _| {
-        names.push(key.text().unwrap().into_owned());
-        Ok::<(), crate::json::JsonError>(())
-    })
-    .unwrap();
-    names
 }
