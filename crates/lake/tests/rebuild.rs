@@ -151,3 +151,18 @@ async fn files_are_made_visible_several_at_a_time() {
     assert!(began.elapsed().as_secs() < files / 4, "{files} files took {:?}", began.elapsed());
     read_lake(&store).await.assert_exactly(200);
 }
+
+#[tokio::test]
+async fn a_publisher_raises_no_alarm_over_a_file_that_another_built_again_before_it_deleted_the_entries() {
+    let (world, store, lake) = bench().await;
+    append(&lake, 1..=3).await;
+    die_at(FailPoint::PublishAfterCommit, &store, &world).await;
+    expire_uploads(&store);
+    world.clock.advance(8 * DAY_MS);
+    let view = View::of(&store)
+        .with_rival(lake, |operation, key| operation == Operation::Get && key.starts_with("_journal/"));
+    let late = open(view, &world).await;
+    let report = late.publisher(PublishOptions::default()).run(FAR).await.unwrap();
+    assert!(report.gave_way);
+    read_lake(&store).await.assert_exactly(3);
+}

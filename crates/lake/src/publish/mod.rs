@@ -248,15 +248,18 @@ impl Publisher {
                 break;
             }
         }
-        // Entries that another publisher has published and deleted meanwhile look like lost ones.
-        if !run.report.stopped.is_empty() {
-            let now = checkpoint::load(&*self.store, &self.pipeline).await?.checkpoint;
-            if now.generation != loaded.checkpoint.generation {
-                return Ok(run.gave_way());
-            }
+        if !run.report.stopped.is_empty() && self.is_overtaken(&loaded).await? {
+            return Ok(run.gave_way());
         }
         run.report.deleted = self.sweep(&loaded.checkpoint, deadline_ms).await?;
         Ok(run.report)
+    }
+
+    /// Whether another publisher has committed since: what it has published and deleted looks like lost
+    /// entries.
+    async fn is_overtaken(&self, loaded: &Loaded) -> Result<bool, PublishError> {
+        let now = checkpoint::load(&*self.store, &self.pipeline).await?.checkpoint;
+        Ok(now.generation != loaded.checkpoint.generation)
     }
 
     /// Uploads, commits and completes what was collected. `None`: another publisher was first.

@@ -34,7 +34,13 @@ impl Publisher {
                     return Err(PublishError::NeverVisible { key, location, times: rebuilds + 1 });
                 }
                 rebuilds += 1;
-                next.pending = self.rebuild(&lost).await?;
+                next.pending = match self.rebuild(&lost).await {
+                    // They are not lost where another publisher built them again and is done with them.
+                    Err(PublishError::Unrecoverable { .. }) if self.is_overtaken(&loaded).await? => {
+                        return Ok(None);
+                    }
+                    rebuilt => rebuilt?,
+                };
                 self.environment.reach(FailPoint::PublishAfterRebuild)?;
                 run.report.rebuilt += lost.len() as u64;
             } else {
