@@ -138,6 +138,9 @@ impl Fleet {
             IngestError::Journal(JournalError::Deadline { .. }) => seen.saw(Feature::Deadline),
             IngestError::Journal(JournalError::Store(_)) => {}
             IngestError::Refused { .. } => seen.saw(Feature::Refused),
+            IngestError::Journal(JournalError::Invariant { violation, .. }) => {
+                must(violation.invariant, false, || violation.details.clone());
+            }
             // Nobody but the protocol writes to the lake, and the stream is in order.
             other => must(Invariant::RecordOnce, false, || other.to_string()),
         }

@@ -143,7 +143,7 @@ impl Schedule {
             records,
             poison: dice.pick(&[0, 60, 150, 400]),
             gap: dice.pick(&[SECOND, 20 * SECOND, MINUTE, 10 * MINUTE]),
-            nights: dice.pick(&[0, 0, 30, 120]),
+            nights: dice.pick(&[0, 60, 200, 400]),
             splits: dice.hits(250),
             merges: dice.hits(250),
         };
@@ -241,7 +241,7 @@ impl PublishPlan {
     fn draw(dice: &Dice) -> Self {
         let options = PublishOptions {
             // Publish itself sees to it that it is an hour at least.
-            retention: std::time::Duration::from_millis(dice.pick(&[0, 0, 2 * HOUR, 24 * HOUR])),
+            retention: std::time::Duration::from_millis(dice.pick(&[0, 0, 0, 2 * HOUR])),
             max_raw_bytes: dice.pick(&[1, 10_000, 128 << 20]),
             max_files: dice.pick(&[1, 3, 1_000]),
             reads_at_once: dice.pick(&[1, 8]),

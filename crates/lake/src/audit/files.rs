@@ -12,8 +12,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tripline_model::batch::metadata;
 use tripline_model::decode::digest;
 
-use super::{AuditError, PAGE};
+use super::{AuditError, PAGE, breach};
 use crate::checkpoint::SourceRange;
+use crate::invariants::Invariant;
 use crate::journal::entry::TableTotals;
 use crate::layout::is_published_name;
 use crate::publish::{FileFormat, file_metadata, offset_zone_schema};
@@ -118,12 +119,14 @@ impl FileContents {
             faults.push(format!("{key}: its label names another table than {table}"));
         }
         if label.totals != Some(self.found) {
-            faults.push(format!("{key}: its columns do not hold the rows that its label counts"));
+            let what = format_args!("{key}: its columns do not hold the rows that its label counts");
+            faults.push(breach(Invariant::CommitReconciles, what));
         }
         let from_sources: u64 = label.sources.iter().map(|source| source.rows).sum();
         if from_sources != self.found.rows {
             let rows = self.found.rows;
-            faults.push(format!("{key}: its sources account for {from_sources} of {rows} rows"));
+            let what = format_args!("{key}: its sources account for {from_sources} of {rows} rows");
+            faults.push(breach(Invariant::CommitReconciles, what));
         }
         faults
     }

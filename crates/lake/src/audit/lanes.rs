@@ -3,8 +3,9 @@
 use tripline_model::decode::digest;
 use tripline_model::source::Position;
 
-use super::{Audit, AuditError, AuditedLane, PAGE};
+use super::{Audit, AuditError, AuditedLane, PAGE, breach};
 use crate::checkpoint::LanePosition;
+use crate::invariants::Invariant;
 use crate::journal::entry::{Entry, Header, TableTotals, Totals};
 use crate::lane::Lane;
 use crate::layout::{entry_number, lane_prefix};
@@ -79,7 +80,11 @@ impl Walk<'_> {
             && number != newest + 1
         {
             let (from, to) = (newest + 1, number - 1);
-            self.fault(number, format_args!("entries {from} to {to} before it are missing"));
+            self.breach(
+                Invariant::NothingLost,
+                number,
+                format_args!("entries {from} to {to} before it are missing"),
+            );
         }
         self.first.get_or_insert(number);
         self.newest = Some(number);
@@ -101,7 +106,8 @@ impl Walk<'_> {
         if let Some(last) = last
             && header.first <= last
         {
-            self.fault(number, format_args!("it begins with record {} after {last}", header.first));
+            let what = format_args!("it begins with record {} after {last}", header.first);
+            self.breach(Invariant::PositionsAscend, number, what);
         }
         self.check_rows(number, entry);
         self.check_position(number, header);
@@ -121,10 +127,11 @@ impl Walk<'_> {
             && position.number == number
             && position.last != header.last
         {
-            self.faults.push(format!(
+            let what = format_args!(
                 "{}: the checkpoint's position is {} where entry {number} ends with {}",
                 position.lane, position.last, header.last
-            ));
+            );
+            self.faults.push(breach(Invariant::CommitReconciles, what));
         }
     }
 
@@ -145,8 +152,13 @@ impl Walk<'_> {
             }
         }
         if found != entry.header.totals.tables {
-            self.fault(number, format_args!("its columns do not hold the rows that its header counts"));
+            let what = format_args!("its columns do not hold the rows that its header counts");
+            self.breach(Invariant::OneOutcome, number, what);
         }
+    }
+
+    fn breach(&mut self, invariant: Invariant, number: u64, what: std::fmt::Arguments<'_>) {
+        self.fault(number, format_args!("{}", breach(invariant, what)));
     }
 
     fn fault(&mut self, number: u64, what: std::fmt::Arguments<'_>) {
@@ -158,10 +170,11 @@ impl Walk<'_> {
         if let Some((first, newest)) = self.first.zip(self.newest)
             && (first > position_number.saturating_add(1) || newest < position_number)
         {
-            self.faults.push(format!(
+            let what = format_args!(
                 "journal {}: entries around the published position {position_number} are missing",
                 self.folder
-            ));
+            );
+            self.faults.push(breach(Invariant::NothingLost, what));
         }
         if let Some(position) = self.position {
             if position.lane.folder() != self.folder {
@@ -169,11 +182,13 @@ impl Walk<'_> {
                 self.faults.push(format!("{lane}: its position is under another lane's name, {folder}"));
             }
             if !position.totals.balanced() {
-                self.faults.push(format!("{}: published records and rows do not add up", position.lane));
+                let what = format_args!("{}: published records and rows do not add up", position.lane);
+                self.faults.push(breach(Invariant::OneOutcome, what));
             }
             if self.first == Some(1) && !self.unreadable && self.published != position.totals {
-                self.faults
-                    .push(format!("{}: the checkpoint counts other rows than its entries", position.lane));
+                let what =
+                    format_args!("{}: the checkpoint counts other rows than its entries", position.lane);
+                self.faults.push(breach(Invariant::CommitReconciles, what));
             }
         }
         audit.faults.append(&mut self.faults);

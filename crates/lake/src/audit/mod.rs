@@ -9,12 +9,14 @@ mod files;
 mod lanes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use arrow_schema::SchemaRef;
 use futures_util::{StreamExt, stream};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, SourceRange};
 use crate::identity::{self, IdentityError};
+use crate::invariants::Invariant;
 use crate::journal::entry::{TableTotals, Totals};
 use crate::lane::Lane;
 use crate::layout::JOURNAL;
@@ -52,7 +54,8 @@ pub struct Audit {
     pub pending: u64,
     /// Objects under the table roots that this pipeline did not publish.
     pub foreign: Vec<String>,
-    /// Everything that contradicts "each record once". Empty: proved.
+    /// Everything that contradicts "each record once", with the id of the invariant that it breaks, where it
+    /// breaks one. Empty: proved.
     pub faults: Vec<String>,
 }
 
@@ -153,6 +156,11 @@ async fn audit_files(
     Ok(visible)
 }
 
+/// A fault, with the invariant that it breaks.
+fn breach(invariant: Invariant, what: impl fmt::Display) -> String {
+    format!("{what} ({})", invariant.id())
+}
+
 /// What lies in the tables is what the checkpoint says, less what is pending and not there yet.
 fn compare_tables(checkpoint: &Checkpoint, visible: &[AuditedFile], audit: &mut Audit) {
     for (table, totals) in checkpoint.totals().tables {
@@ -171,14 +179,16 @@ fn compare_tables(checkpoint: &Checkpoint, visible: &[AuditedFile], audit: &mut 
     }
     for (name, table) in &audit.tables {
         if table.found.rows != table.expected.rows {
-            audit.faults.push(format!(
-                "table {name}: its files hold {} rows where the checkpoint committed {}",
-                table.found.rows, table.expected.rows
-            ));
+            let (found, expected) = (table.found.rows, table.expected.rows);
+            let what = format_args!(
+                "table {name}: its files hold {found} rows where the checkpoint committed {expected}"
+            );
+            audit.faults.push(breach(Invariant::RecordOnce, what));
         } else if table.found.digest != table.expected.digest {
-            audit.faults.push(format!(
+            let what = format_args!(
                 "table {name}: its files hold as many rows as were committed, but not the same ones"
-            ));
+            );
+            audit.faults.push(breach(Invariant::RecordOnce, what));
         }
     }
 }
@@ -213,18 +223,18 @@ fn compare_lanes(checkpoint: &Checkpoint, visible: &[AuditedFile], audit: &mut A
             }
             let rows = found.remove(&(folder.as_str(), table.as_str())).unwrap_or_default();
             if rows != totals.rows {
-                audit.faults.push(format!(
+                let what = format_args!(
                     "{}: files of table {table} hold {rows} of its rows where {} were committed",
                     position.lane, totals.rows
-                ));
+                );
+                audit.faults.push(breach(Invariant::RecordOnce, what));
             }
         }
     }
     found.retain(|(_, table), _| !silent.contains(table));
     for ((folder, table), rows) in found {
-        audit
-            .faults
-            .push(format!("table {table} has {rows} rows of lane {folder}, which never published any"));
+        let what = format_args!("table {table} has {rows} rows of lane {folder}, which never published any");
+        audit.faults.push(breach(Invariant::CommitReconciles, what));
     }
 }
 
@@ -245,10 +255,11 @@ fn find_overlaps(visible: &[AuditedFile], audit: &mut Audit) {
         let Some(mut furthest) = runs.next() else { continue };
         for next in runs {
             if next.0.first_entry <= furthest.0.last_entry && next.1.generation != furthest.1.generation {
-                audit.faults.push(format!(
+                let what = format_args!(
                     "table {table}, partition {partition}: entries of lane {lane} are in both {} and {}",
                     furthest.1.key, next.1.key
-                ));
+                );
+                audit.faults.push(breach(Invariant::RecordOnce, what));
             }
             if next.0.last_entry > furthest.0.last_entry {
                 furthest = next;

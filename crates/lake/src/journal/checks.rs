@@ -10,7 +10,7 @@ use crate::invariants::{Invariant, Violation, require};
 /// An entry after `tail` holds nothing that is in already.
 pub(super) fn follows(tail: &Tail, (first, last): (Position, Position)) -> Result<(), Violation> {
     require(Invariant::PositionsAscend, tail.last < Some(first) && first <= last, || {
-        format!("an entry of records {first} to {last} after {tail:?}")
+        format!("an entry of records {first} to {last} after {tail}")
     })
 }
 
@@ -49,5 +49,7 @@ pub(super) fn answer(tail: &Tail, records: &[SourceRecord<'_>], done: &Appended)
         )
     })?;
     let last = records.get(..taken).and_then(<[_]>::last).map(|record| record.position);
-    require(Invariant::NothingLost, last <= tail.last, || format!("records up to {last:?} at {tail:?}"))
+    require(Invariant::NothingLost, last <= tail.last, || {
+        format!("{taken} records are answered for at {tail}")
+    })
 }

@@ -248,7 +248,7 @@ impl Journal {
             Some(known) if known.number > tail.number => {}
             Some(known) => {
                 let forward = known.last <= tail.last && known.arrival_max_ms <= tail.arrival_max_ms;
-                let details = || format!("{lane}: {tail:?} after {known:?}");
+                let details = || format!("{lane}: {tail}, after {known}");
                 match require(Invariant::TailForward, forward, details) {
                     Ok(()) => *known = tail,
                     // One of the two is wrong: the store tells.

@@ -1,5 +1,7 @@
 //! A lane's tail: where the next entry goes and which records are in already.
 
+use std::fmt;
+
 use tripline_model::source::Position;
 
 use crate::checkpoint::{self, CheckpointError};
@@ -28,6 +30,15 @@ pub struct Tail {
     pub as_of_ms: i64,
 }
 
+impl fmt::Display for Tail {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.last {
+            Some(last) => write!(formatter, "entry {}, which ends with {last}", self.number),
+            None => formatter.write_str("no entry"),
+        }
+    }
+}
+
 impl Tail {
     /// The tail once `entry`, a later one, is known to be there.
     ///
@@ -36,7 +47,7 @@ impl Tail {
     pub fn after(self, entry: &Header) -> Result<Self, Violation> {
         let ascends = self.number < entry.number && self.last < Some(entry.first);
         require_of_store(Invariant::PositionsAscend, ascends, || {
-            format!("entry {} begins with {} after {self:?}", entry.number, entry.first)
+            format!("entry {} begins with {} after {self}", entry.number, entry.first)
         })?;
         Ok(Self {
             number: entry.number,
