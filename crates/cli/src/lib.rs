@@ -10,5 +10,6 @@ pub mod publish;
 pub mod redrive;
 pub mod run;
 mod search;
+pub mod setup;
 pub mod source;
 mod text;

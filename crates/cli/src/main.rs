@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tripline_cli::{audit, events, publish, redrive, run};
+use tripline_cli::{audit, events, publish, redrive, run, setup};
 
 /// Streaming ETL as AWS Lambda functions, on a laptop.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Audit(audit::AuditArguments),
     /// Send dead letters, or batches that a mapping gave up, once more through the pipeline.
     Redrive(redrive::RedriveArguments),
+    /// Prepare a search cluster for a pipeline's documents: index templates, and a policy for old indices.
+    Setup(setup::SetupArguments),
     /// Write sample Lambda events made from trip records.
     Events(events::EventsArguments),
 }
@@ -38,6 +40,7 @@ async fn main() -> ExitCode {
         Command::Publish(arguments) => publish::run(&arguments).await,
         Command::Audit(arguments) => audit::run(&arguments).await,
         Command::Redrive(arguments) => redrive::run(&arguments).await,
+        Command::Setup(arguments) => setup::run(&arguments).await,
         Command::Events(arguments) => events::run(&arguments),
     };
     match outcome {

@@ -67,7 +67,8 @@ fn every_shipped_trip_is_one_document_however_often_and_in_whatever_order_it_is_
     let aggregation = json!({"size": 0, "aggs": {"of": {"terms": {"field": "borough.keyword", "size": 20}}}});
     let answer = ask(node, "POST", &format!("/{index}/_search"), &aggregation.to_string());
     let buckets = answer["aggregations"]["of"]["buckets"].as_array().unwrap();
-    let of = |borough: &str| buckets.iter().find(|bucket| bucket["key"] == borough).unwrap()["doc_count"].clone();
+    let of =
+        |borough: &str| buckets.iter().find(|bucket| bucket["key"] == borough).unwrap()["doc_count"].clone();
     // As the README's demo shows them.
     assert_eq!((of("Manhattan"), of("Queens"), of("Brooklyn")), (json!(5_314), json!(666), json!(386)));
 }
@@ -83,7 +84,8 @@ fn documents_that_the_index_refused_are_healed_by_a_redrive_after_the_index_is_m
         .map(|number| {
             let at = "2019-03-01T12:00:00.000Z";
             let payment = if number % 3 == 0 { json!(2) } else { Value::Null };
-            let trip = json!({"type": "trip", "trip_id": number, "pickup_datetime": at, "payment_type": payment});
+            let trip =
+                json!({"type": "trip", "trip_id": number, "pickup_datetime": at, "payment_type": payment});
             trip.to_string() + "\n"
         })
         .collect();
@@ -99,7 +101,10 @@ fn documents_that_the_index_refused_are_healed_by_a_redrive_after_the_index_is_m
     ask(node, "DELETE", &format!("/{index}"), "");
     let search = ["--opensearch", node.url()];
     let sent = desk.tripline("redrive", &[&search[..], &["--stage", "search"]].concat(), 0);
-    assert!(sent.contains("20 letters sent; 0 rows for the lake, 20 documents, 0 dead letters again"), "{sent}");
+    assert!(
+        sent.contains("20 letters sent; 0 rows for the lake, 20 documents, 0 dead letters again"),
+        "{sent}"
+    );
     assert_eq!(documents(node, index), 20);
     let again = desk.tripline("redrive", &search, 0);
     assert!(again.contains("nothing to send"), "{again}");

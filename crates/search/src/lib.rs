@@ -17,7 +17,9 @@ mod error;
 mod options;
 mod pace;
 mod reply;
+pub mod setup;
 mod sink;
+pub mod template;
 mod transport;
 pub mod verdict;
 

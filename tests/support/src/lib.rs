@@ -4,9 +4,9 @@
 //! A test whose server cannot be had is left out, and says so: see [`or_left_out`].
 
 mod function;
-mod readers;
 mod http;
 mod opensearch;
+mod readers;
 mod runtime_api;
 mod s3;
 mod server;
@@ -16,9 +16,9 @@ use std::fmt;
 use std::io::Write;
 
 pub use function::Function;
-pub use readers::readers_python;
 pub use http::{Reply, request};
 pub use opensearch::{Killed, OpenSearch};
+pub use readers::readers_python;
 pub use runtime_api::{Answer, Invocation, RuntimeApi};
 pub use s3::S3Server;
 pub use server::Server;

@@ -17,8 +17,8 @@ use tripline_search::SearchCounts;
 use tripline_stream::mapping::{MappingSettings, PutRecord, Reply, ShardOrigin, next_after, write_event};
 
 use super::drill::Drill;
-use crate::search::{SearchArguments, SinkChoices};
 use crate::publish::RIVAL_PAUSE;
+use crate::search::{SearchArguments, SinkChoices};
 
 /// Tries of one batch before the run is given up; Lambda would send it to the on-failure destination.
 const ATTEMPTS: u32 = 5;

@@ -127,10 +127,18 @@ impl Summary<'_> {
         if let Some(search) = &self.delivered.search {
             let documents = grouped(search.created + search.updated);
             let (created, requests) = (grouped(search.created), grouped(search.requests));
-            line(out, format_args!("documents indexed   {documents:>12}   {created} new, {requests} requests"));
+            line(
+                out,
+                format_args!("documents indexed   {documents:>12}   {created} new, {requests} requests"),
+            );
             if search.refused > search.malformed {
                 let refused = grouped(search.refused - search.malformed);
-                line(out, format_args!("  refused           {refused:>12}   dead letters, see the table dead_letter"));
+                line(
+                    out,
+                    format_args!(
+                        "  refused           {refused:>12}   dead letters, see the table dead_letter"
+                    ),
+                );
             }
         }
         line(out, format_args!("invocations         {:>12}", grouped(self.delivered.invocations)));

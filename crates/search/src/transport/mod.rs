@@ -1,4 +1,4 @@
-//! Sends bulk requests over HTTP: to one of the hosts, compressed, signed anew each time.
+//! Sends requests over HTTP: to one of the hosts, compressed, signed anew each time.
 
 mod hosts;
 mod sign;
@@ -55,6 +55,14 @@ pub(crate) struct Failure {
     pub(crate) reason: String,
 }
 
+/// A request's body.
+#[derive(Debug)]
+struct Content {
+    media: &'static str,
+    gzip: bool,
+    bytes: Bytes,
+}
+
 /// The way to the cluster.
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -94,9 +102,34 @@ impl Transport {
 
     /// Sends a bulk request and waits for the answer, no longer than `timeout`.
     pub(crate) async fn bulk(&self, body: Vec<u8>, timeout: Duration) -> Result<Answer, Failure> {
-        let body = if self.gzip { compressed(&body) } else { body };
+        let mut content = Content { media: "application/x-ndjson", gzip: self.gzip, bytes: body.into() };
+        if self.gzip {
+            content.bytes = compressed(&content.bytes).into();
+        }
+        self.send_to_a_host(Method::POST, PATH, content, timeout).await
+    }
+
+    /// Sends another request, with a JSON body or none.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        let content = Content { media: "application/json", gzip: false, bytes: body.into() };
+        self.send_to_a_host(method, path, content, timeout).await
+    }
+
+    async fn send_to_a_host(
+        &self,
+        method: Method,
+        path: &str,
+        content: Content,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
         let host = self.hosts.next(self.environment.now_ms());
-        let sending = self.send(host, body.into());
+        let sending = self.send(host, method, path, content);
         let sent = tokio::time::timeout(timeout, sending).await.unwrap_or_else(|_| {
             let reason = format!("{} did not answer within {} ms", host.name(), timeout.as_millis());
             Err(Failure { sent: true, reason })
@@ -107,21 +140,27 @@ impl Transport {
         sent
     }
 
-    async fn send(&self, host: &Host, body: Bytes) -> Result<Answer, Failure> {
+    async fn send(
+        &self,
+        host: &Host,
+        method: Method,
+        path: &str,
+        content: Content,
+    ) -> Result<Answer, Failure> {
         let not_sent = |reason: String| Failure { sent: false, reason };
-        let sent_bytes = body.len();
+        let sent_bytes = content.bytes.len();
         let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(host.uri(PATH))
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))
+            .method(method)
+            .uri(host.uri(path))
+            .header(CONTENT_TYPE, HeaderValue::from_static(content.media))
             .body(())
             .map_err(|error| not_sent(format!("the request cannot be made: {error}")))?;
-        if self.gzip {
+        if content.gzip {
             request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let now_ms = self.environment.now_ms();
-        self.signer.sign(&mut request, &body, now_ms).await.map_err(not_sent)?;
-        let request = request.map(|()| Full::new(body));
+        self.signer.sign(&mut request, &content.bytes, now_ms).await.map_err(not_sent)?;
+        let request = request.map(|()| Full::new(content.bytes));
         let answer = self.client.request(request).await.map_err(|error| {
             let reason = format!("{} does not answer: {}", host.name(), causes(&error));
             Failure { sent: !error.is_connect(), reason }
