@@ -1,10 +1,12 @@
 //! Options that name the search cluster, shared by the commands.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
-use tripline_ingest::Sinks;
+use tripline_ingest::{Malformed, Sinks};
 use tripline_lake::{Environment, Lake};
+use tripline_model::decode::Stage;
 use tripline_model::pipeline::Pipeline;
 use tripline_search::{SearchSink, endpoint_of_domain};
 use tripline_settings::{SinkChoice, SinkSettings, connect_search};
@@ -45,7 +47,7 @@ impl SearchArguments {
                 connect_search(&settings, pipeline, environment).await?
             }
         };
-        Ok(SinkChoices { sink, has_lake: !matches!(settings.choice, SinkChoice::Search { .. }) })
+        Ok(SinkChoices { sink, choice: settings.choice })
     }
 }
 
@@ -53,26 +55,50 @@ impl SearchArguments {
 #[derive(Clone, Debug)]
 pub(crate) struct SinkChoices {
     sink: Option<SearchSink>,
-    has_lake: bool,
+    choice: SinkChoice,
 }
 
 impl SinkChoices {
-    /// All of them.
+    /// Their names.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let search = self.sink.as_ref().map(|_| "search");
+        let lake = self.has_lake().then_some("lake");
+        lake.into_iter().chain(search).map(str::to_owned).collect()
+    }
+
+    const fn has_lake(&self) -> bool {
+        !matches!(self.choice, SinkChoice::Search { .. })
+    }
+
+    /// All of them, for records that none has.
     pub(crate) fn all(&self, lake: &Lake) -> Sinks {
         match &self.sink {
-            Some(sink) if self.has_lake => Sinks::both(sink.clone(), lake),
-            Some(sink) => Sinks::search(sink.clone(), lake, false),
+            Some(sink) if self.has_lake() => Sinks::both(sink.clone(), lake),
+            Some(sink) => Sinks::search(sink.clone(), lake, self.malformed()),
             None => Sinks::lake(lake),
         }
     }
 
     /// The lake alone, where it is one of them.
     pub(crate) fn lake(&self, lake: &Lake) -> Option<Sinks> {
-        self.has_lake.then(|| Sinks::lake(lake))
+        self.has_lake().then(|| Sinks::lake(lake))
     }
 
-    /// The search cluster alone, where there is one. Beside a lake, that keeps what is no event.
+    /// The search cluster alone, for records that the lake gets by another way.
     pub(crate) fn search(&self, lake: &Lake) -> Option<Sinks> {
-        self.sink.clone().map(|sink| Sinks::search(sink, lake, self.has_lake))
+        self.sink.clone().map(|sink| Sinks::search(sink, lake, self.malformed()))
+    }
+
+    /// The search cluster alone, for records that the lake has. One that has become no event since is its
+    /// letter once more.
+    pub(crate) fn search_again(&self, lake: &Lake) -> Option<Sinks> {
+        self.sink.clone().map(|sink| Sinks::search(sink, lake, Malformed::Letter(Stage::Search)))
+    }
+
+    const fn malformed(&self) -> Malformed {
+        match self.choice {
+            SinkChoice::Search { lake_elsewhere: false } => Malformed::Letter(Stage::Decode),
+            _ => Malformed::Elsewhere,
+        }
     }
 }

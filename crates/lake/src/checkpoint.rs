@@ -211,7 +211,8 @@ fn require_successor(base: &Checkpoint, next: &Checkpoint) -> Result<(), Violati
     require(base.generation.checked_add(1) == Some(next.generation), "it is not the next one")?;
     for (folder, position) in &base.lanes {
         let forward = next.lanes.get(folder).is_some_and(|next| {
-            (next.number, next.last) >= (position.number, position.last)
+            next.number >= position.number
+                && next.last >= position.last
                 && next.arrival_max_ms >= position.arrival_max_ms
         });
         require(forward, folder)?;

@@ -11,7 +11,7 @@ use support::*;
 use tripline_lake::journal::MIN_RETENTION;
 use tripline_lake::publish::{FileFormat, PublishOptions};
 use tripline_lake::redrive::{
-    Coverage, Filter, RedriveState, Selection, Sent, batch_origin, first_epoch, letters_origin,
+    Coverage, Filter, RedriveState, Selection, Sent, batch_origin, first_origin, letters_origin,
 };
 use tripline_lake::store::MemoryStore;
 use tripline_lake::{Lake, Role};
@@ -32,7 +32,7 @@ async fn positions(store: &MemoryStore, selection: &Selection) -> Vec<u64> {
 }
 
 async fn begun(store: &MemoryStore, filter: Filter) -> Selection {
-    let mut selection = Selection::preview(store, filter, START_MS).await.unwrap();
+    let mut selection = Selection::preview(store, filter, BTreeSet::new(), START_MS).await.unwrap();
     assert!(selection.begin(store).await.unwrap());
     selection
 }
@@ -89,13 +89,14 @@ async fn of_two_redrives_that_begin_together_one_looks_again() {
     let (_, store, lake) = bench().await;
     append(&lake, 1..=20).await;
     publish(&lake).await;
-    let mut one = Selection::preview(&store, Filter::default(), START_MS).await.unwrap();
-    let mut other = Selection::preview(&store, Filter::default(), START_MS + 1).await.unwrap();
+    let mut one = Selection::preview(&store, Filter::default(), BTreeSet::new(), START_MS).await.unwrap();
+    let mut other =
+        Selection::preview(&store, Filter::default(), BTreeSet::new(), START_MS + 1).await.unwrap();
     assert!(one.begin(&store).await.unwrap());
     assert!(!other.begin(&store).await.unwrap());
     // A first try whose answer was lost had begun all the same.
     assert!(one.begin(&store).await.unwrap());
-    let now = Selection::preview(&store, Filter::default(), START_MS).await.unwrap();
+    let now = Selection::preview(&store, Filter::default(), BTreeSet::new(), START_MS).await.unwrap();
     assert_eq!(positions(&store, &now).await, [0_u64; 0]);
 }
 
@@ -105,7 +106,8 @@ async fn letters_keep_what_they_came_with_in_both_formats() {
         let (_, store, lake) = bench().await;
         append(&lake, 1..=8).await;
         lake.publisher(PublishOptions { format, ..PublishOptions::default() }).run(FAR).await.unwrap();
-        let selection = Selection::preview(&store, Filter::default(), START_MS).await.unwrap();
+        let selection =
+            Selection::preview(&store, Filter::default(), BTreeSet::new(), START_MS).await.unwrap();
         let groups = selection.letters(&store, &selection.rounds()[0]).await.unwrap();
         let letter = &groups[0].letters[0];
         assert_eq!(letter.payload, b"not json", "{format:?}");
@@ -126,27 +128,55 @@ async fn letters_of_a_time_are_told_by_when_they_failed() {
     let since = Filter { since_ms: Some(later_ms), ..Filter::default() };
     let until = Filter { until_ms: Some(later_ms), ..Filter::default() };
     for (filter, expected) in [(since, [14]), (until, [7])] {
-        let selection = Selection::preview(&store, filter, START_MS).await.unwrap();
+        let selection = Selection::preview(&store, filter, BTreeSet::new(), START_MS).await.unwrap();
         assert_eq!(positions(&store, &selection).await, expected);
     }
 }
 
 #[test]
-fn what_is_sent_again_has_a_lane_of_its_own_and_goes_by_where_it_first_came_from() {
+fn what_is_sent_again_has_a_lane_of_its_own_and_tells_where_it_first_came_from() {
     let origin = shard("shard-0");
     let first = letters_origin(&origin, 1, Stage::Decode);
     let origins = [
         origin.clone(),
         first.clone(),
         letters_origin(&origin, 2, Stage::Decode),
+        letters_origin(&first, 2, Stage::Decode),
         letters_origin(&origin, 1, Stage::Search),
         batch_origin(&origin, "1", "20"),
         batch_origin(&origin, "1", "2"),
     ];
     let unique: BTreeSet<_> = origins.iter().collect();
     assert_eq!(unique.len(), origins.len());
-    assert!(origins.iter().all(|one| first_epoch(&one.epoch) == origin.epoch));
-    assert_eq!(letters_origin(&first, 2, Stage::Decode), letters_origin(&origin, 2, Stage::Decode));
+    assert!(origins.iter().all(|one| first_origin(one) == origin));
+}
+
+#[tokio::test]
+async fn letters_that_failed_again_and_new_ones_before_and_behind_them_are_all_sent() {
+    let (_, store, lake) = bench().await;
+    append(&lake, 1..=14).await;
+    publish(&lake).await;
+    // Redrive after redrive, in which all fail again, with new letters of the first lane in between.
+    let mut expected = 2;
+    for (number, new) in [(1, 15..=21), (2, 22..=28), (3, 29..=35)] {
+        let selection = begun(&store, Filter::default()).await;
+        let mut sent = 0;
+        for round in selection.rounds() {
+            for group in selection.letters(&store, &round).await.unwrap() {
+                let lane = letters_origin(&group.origin, number, group.stage);
+                let records: Vec<_> = group.letters.iter().map(|letter| letter.record()).collect();
+                let journal = lake.journal(Role::Lake);
+                let appended = journal.append(&pipeline(), &lane, &records, FAR).await.unwrap();
+                assert_eq!(appended.duplicates, 0, "redrive {number}: {lane}");
+                sent += appended.counts.dead_letters;
+            }
+        }
+        selection.finish(&store, START_MS, Sent::default()).await.unwrap();
+        assert_eq!(sent, expected, "redrive {number}");
+        append(&lake, new).await;
+        publish(&lake).await;
+        expected += 1;
+    }
 }
 
 /// Which of the records a lane is known to have, and which not; what is not known is in neither.
@@ -183,6 +213,39 @@ async fn what_a_lane_lacks_is_told_from_its_entries() {
         assert_eq!(is_in.len() + is_out.len(), last as usize);
         assert!(is_out.iter().all(|number| matches!(number, 7..=9 | 13..=15 | 23..)), "{is_out:?}");
     }
+}
+
+#[tokio::test]
+async fn what_another_given_up_batch_has_brought_in_is_covered_published_or_not() {
+    let (_, _, lake) = bench().await;
+    let journal = lake.journal(Role::Lake);
+    for numbers in [1..=4, 21..=24] {
+        append_to(&journal, "shard-0", numbers).await.unwrap();
+    }
+    for (numbers, published) in [(5..=10, false), (11..=12, true)] {
+        let (first, last) = (numbers.start().to_string(), numbers.end().to_string());
+        let lane = batch_origin(&shard("shard-0"), &first, &last);
+        let records = Records::range(numbers);
+        journal.append(&pipeline(), &lane, &records.borrow(), FAR).await.unwrap();
+        if published {
+            publish(&lake).await;
+        }
+    }
+    assert_eq!(covered(&lake, 5..=14).await, ((5..=12).collect(), vec![13, 14]));
+}
+
+#[tokio::test]
+async fn a_given_up_batch_is_known_to_be_in_when_its_entries_are_long_deleted() {
+    let (world, _, lake) = bench().await;
+    let journal = lake.journal(Role::Lake);
+    append_to(&journal, "shard-0", 21..=24).await.unwrap();
+    let lane = batch_origin(&shard("shard-0"), "5", "10");
+    journal.append(&pipeline(), &lane, &Records::range(5..=10).borrow(), FAR).await.unwrap();
+    world.clock.advance(DAY_MS);
+    append_to(&lake.journal(Role::Lake), "shard-0", 25..=26).await.unwrap();
+    let options = PublishOptions { retention: MIN_RETENTION, ..PublishOptions::default() };
+    assert_eq!(lake.publisher(options).run(FAR).await.unwrap().deleted, 2);
+    assert_eq!(covered(&lake, 5..=10).await, ((5..=10).collect(), vec![]));
 }
 
 #[tokio::test]

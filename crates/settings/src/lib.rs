@@ -20,6 +20,7 @@ use parse::{parse_bytes, parse_flag};
 pub use search::{SinkChoice, SinkSettings};
 pub use start::{StartError, connect_search, open_lake};
 use tripline_lake::publish::{FileFormat, PublishOptions};
+use tripline_lake::redrive::AGAIN;
 use tripline_lake::store::StoreOptions;
 
 /// An environment variable that Tripline reads.
@@ -167,7 +168,7 @@ impl Settings {
             lake: reader.lake(),
             store: reader.store(),
             format: reader.format(),
-            source_epoch: reader.get("TRIPLINE_SOURCE_EPOCH").unwrap_or_default(),
+            source_epoch: reader.source_epoch(),
             partial_responses: reader.value("TRIPLINE_PARTIAL_RESPONSES", false, parse_flag),
             sinks: SinkSettings::read(&mut reader),
             own_function: reader.own_function(),
@@ -273,6 +274,16 @@ impl Reader {
         StoreOptions::from_lookup(|name| self.variables.get(name).cloned()).unwrap_or_else(|error| {
             self.faults.push(error.to_string());
             StoreOptions::default()
+        })
+    }
+
+    fn source_epoch(&mut self) -> String {
+        self.value("TRIPLINE_SOURCE_EPOCH", String::new(), |text| {
+            if text.contains(AGAIN) {
+                Err("an epoch without `~`, which redrives add to it")
+            } else {
+                Ok(text.to_owned())
+            }
         })
     }
 

@@ -8,7 +8,7 @@ use crate::parse::{parse_bytes, parse_duration, parse_flag};
 use crate::{Reader, SettingsError, Variable, variable};
 
 /// Variables of the sinks.
-pub(crate) const VARIABLES: [Variable; 17] = [
+pub(crate) const VARIABLES: [Variable; 16] = [
     variable(
         "TRIPLINE_SINKS",
         "`lake`, or `lake,search` with a search cluster",
@@ -62,12 +62,10 @@ pub(crate) const VARIABLES: [Variable; 17] = [
         "`120s`",
         "how long a batch is tried at most, within its invocation's time, before it is left to the mapping",
     ),
-    variable(
-        "TRIPLINE_OPENSEARCH_RETRY_WINDOW",
-        "`1s`",
-        "within which the first retry waits, at random; each further one doubles it, up to `10s`",
-    ),
 ];
+
+/// Ends of the host names of Amazon's search services.
+const OF_AWS: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".on.aws"];
 
 /// Which sinks there are and how to reach them.
 #[derive(Clone, Debug)]
@@ -158,8 +156,7 @@ impl Reader {
             max_in_flight: self.count(&["TRIPLINE_OPENSEARCH_IN_FLIGHT"], defaults.max_in_flight),
             request_timeout: self.time("TRIPLINE_OPENSEARCH_TIMEOUT", defaults.request_timeout),
             retry_for: self.time("TRIPLINE_OPENSEARCH_RETRY_FOR", defaults.retry_for),
-            retry_window: self.time("TRIPLINE_OPENSEARCH_RETRY_WINDOW", defaults.retry_window),
-            retry_window_max: defaults.retry_window_max,
+            ..defaults
         })
     }
 
@@ -172,7 +169,11 @@ impl Reader {
     fn auth(&mut self, hosts: &[String]) -> Auth {
         let user = self.get("TRIPLINE_OPENSEARCH_USER");
         let password = self.get("TRIPLINE_OPENSEARCH_PASSWORD");
-        let is_aws = hosts.iter().any(|host| of_aws(host, ".amazonaws.com") || of_aws(host, ".on.aws"));
+        if user.is_none() && password.is_some() {
+            self.faults
+                .push("TRIPLINE_OPENSEARCH_PASSWORD is set, but TRIPLINE_OPENSEARCH_USER is not".to_owned());
+        }
+        let is_aws = hosts.iter().any(|host| OF_AWS.iter().any(|end| of_aws(host, end)));
         let default = match &user {
             Some(_) => "basic",
             None if is_aws => "sigv4",

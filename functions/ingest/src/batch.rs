@@ -200,7 +200,8 @@ impl Ingest {
             batch.add(lake);
             batch.add_search(&search, &letters);
             let Some(Setback { from, cause }) = setback else { continue };
-            let Some(record) = records.get(from).map(|record| record.position) else { continue };
+            let at = records.get(from).or(records.first());
+            let record = at.map(|record| record.position).unwrap_or_default();
             // With one source partition of which nothing is in there is nothing to save by a partial
             // response, and an error is what alarms watch for.
             let is_whole = from == 0 && event.partitions.len() == 1 && !matches!(cause, Cause::Refused(_));
@@ -286,6 +287,10 @@ fn log(answer: &Answer, millis: i64) {
         search_requests = batch.search.requests,
         search_throttled = batch.search.throttled,
         search_retried = batch.search.retried,
+        search_deleted = batch.search.deleted,
+        search_malformed = batch.search.malformed,
+        search_ignored = batch.search.ignored,
+        search_possible_duplicates = batch.search.possible_duplicates,
         retried_from = answer.response.failures.len(),
         invariant_violations = invariants::take_unreported(),
         millis,

@@ -8,9 +8,10 @@ mod sinks;
 use std::sync::Arc;
 
 pub use batch::{Answer, Batch, Ingest, IngestError, IngestOptions};
-pub use sinks::{Cause, Place, Setback, Sinks, Taken};
+pub use sinks::{Cause, Malformed, Place, Setback, Sinks, Taken};
 
 use mapping::{LambdaMappings, Mappings};
+use tripline_model::decode::Stage;
 use tripline_settings::{Settings, SinkChoice, StartError, connect_search, open_lake};
 
 /// Loads the pipeline, opens its lake and makes the function ready.
@@ -30,7 +31,11 @@ pub async fn start(settings: &Settings) -> Result<Ingest, StartError> {
     let environment = lake.environment();
     let sinks = match (settings.sinks.choice, connect_search(&settings.sinks, &pipeline, environment).await?)
     {
-        (SinkChoice::Search { lake_elsewhere }, Some(sink)) => Sinks::search(sink, &lake, lake_elsewhere),
+        (SinkChoice::Search { lake_elsewhere }, Some(sink)) => {
+            let malformed =
+                if lake_elsewhere { Malformed::Elsewhere } else { Malformed::Letter(Stage::Decode) };
+            Sinks::search(sink, &lake, malformed)
+        }
         (SinkChoice::Both, Some(sink)) => Sinks::both(sink, &lake),
         _ => Sinks::lake(&lake),
     };

@@ -7,6 +7,10 @@ use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 use tripline_search::{Delivered, Refused, SearchCounts, SearchSink, Why};
 
+/// Share of a delivery's time, and milliseconds at most, that are kept for its dead letters.
+const LETTERS_SHARE: i64 = 10;
+const LETTERS_MS: i64 = 10_000;
+
 /// The sinks of a function. Its lake holds the dead letters of all of them.
 #[derive(Debug)]
 pub struct Sinks {
@@ -19,8 +23,16 @@ struct Search {
     sink: SearchSink,
     /// Its dead letters.
     journal: Journal,
-    /// Nobody else keeps records that are no events.
-    keeps_malformed: bool,
+    malformed: Malformed,
+}
+
+/// What the search sink does with a record that is no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// It makes a dead letter of this stage of it.
+    Letter(Stage),
+    /// Another sink, or another function, keeps it.
+    Elsewhere,
 }
 
 /// Where records come from.
@@ -81,18 +93,17 @@ impl Sinks {
         Self { lake: Some(lake.journal(Role::Lake)), search: None }
     }
 
-    /// The search cluster alone. `lake_elsewhere`: another function feeds the lake from the same source,
-    /// and keeps the records that are no events.
+    /// The search cluster alone.
     #[must_use]
-    pub fn search(sink: SearchSink, lake: &Lake, lake_elsewhere: bool) -> Self {
+    pub fn search(sink: SearchSink, lake: &Lake, malformed: Malformed) -> Self {
         let journal = lake.journal(Role::Search);
-        Self { lake: None, search: Some(Search { sink, journal, keeps_malformed: !lake_elsewhere }) }
+        Self { lake: None, search: Some(Search { sink, journal, malformed }) }
     }
 
     /// Both.
     #[must_use]
     pub fn both(sink: SearchSink, lake: &Lake) -> Self {
-        let search = Search { sink, journal: lake.journal(Role::Search), keeps_malformed: false };
+        let search = Search { sink, journal: lake.journal(Role::Search), malformed: Malformed::Elsewhere };
         Self { lake: Some(lake.journal(Role::Lake)), search: Some(search) }
     }
 
@@ -144,7 +155,7 @@ impl Search {
         deadline_ms: i64,
     ) -> Taken {
         let Delivered { refused, undelivered, counts } =
-            self.sink.deliver(place.first, records, deadline_ms).await;
+            self.sink.deliver(place.first, records, self.delivery_deadline_ms(deadline_ms)).await;
         let undelivered = undelivered.map(|undelivered| Setback {
             // Records that share a position share their fate: a mapping cannot ask for a part of them.
             from: records
@@ -158,8 +169,8 @@ impl Search {
         let end = undelivered.as_ref().map_or(records.len(), |setback| setback.from);
         let letters: Vec<DeadLetter<'_>> = refused
             .iter()
-            .filter(|refused| refused.record < end && (self.keeps_malformed || !refused.malformed))
-            .filter_map(|refused| letter(refused, records))
+            .filter(|refused| refused.record < end)
+            .filter_map(|refused| self.letter(refused, records))
             .collect();
         let mut taken = Taken { search: counts, setback: undelivered, ..Taken::default() };
         let Some(earliest) = letters.first() else { return taken };
@@ -173,15 +184,27 @@ impl Search {
         }
         taken
     }
-}
 
-fn letter<'a>(refused: &'a Refused, records: &[SourceRecord<'a>]) -> Option<DeadLetter<'a>> {
-    Some(DeadLetter {
-        stage: if refused.malformed { Stage::Decode } else { Stage::Search },
-        record: *records.get(refused.record)?,
-        refusal: Refusal { reason: refused.reason, message: refused.error.clone() },
-        event_type: refused.event_type.as_deref(),
-    })
+    /// Delivery leaves some of the time for its dead letters: a cluster that is busy to the end must not
+    /// bring records that it refused long before back again and again.
+    fn delivery_deadline_ms(&self, deadline_ms: i64) -> i64 {
+        let left = deadline_ms.saturating_sub(self.journal.now_ms()).max(0);
+        deadline_ms.saturating_sub((left / LETTERS_SHARE).min(LETTERS_MS))
+    }
+
+    fn letter<'a>(&self, refused: &'a Refused, records: &[SourceRecord<'a>]) -> Option<DeadLetter<'a>> {
+        let stage = match (refused.malformed, self.malformed) {
+            (false, _) => Stage::Search,
+            (true, Malformed::Letter(stage)) => stage,
+            (true, Malformed::Elsewhere) => return None,
+        };
+        Some(DeadLetter {
+            stage,
+            record: *records.get(refused.record)?,
+            refusal: Refusal { reason: refused.reason, message: refused.error.clone() },
+            event_type: refused.event_type.as_deref(),
+        })
+    }
 }
 
 /// Index of the first record at a position.

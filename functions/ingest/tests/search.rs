@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use support::{Bench, FAR, Sample, taxi};
 use tempfile::TempDir;
-use tripline_ingest::{Answer, Ingest, IngestError, IngestOptions, Sinks};
+use tripline_ingest::{Answer, Ingest, IngestError, IngestOptions, Malformed, Sinks};
+use tripline_model::decode::Stage;
 use tripline_search::{Environment, SearchOptions, SearchSink};
 use tripline_test_support::OpenSearch;
 
@@ -37,7 +38,7 @@ struct Pair {
 #[derive(Clone, Copy)]
 enum Feeding {
     Both,
-    SearchAlone { lake_elsewhere: bool },
+    SearchAlone(Malformed),
 }
 
 impl Pair {
@@ -60,7 +61,7 @@ impl Pair {
         let sink = SearchSink::connect(Arc::clone(&self.bench.pipeline), options, environment).await.unwrap();
         let sinks = match feeding {
             Feeding::Both => Sinks::both(sink, &self.bench.lake),
-            Feeding::SearchAlone { lake_elsewhere } => Sinks::search(sink, &self.bench.lake, lake_elsewhere),
+            Feeding::SearchAlone(malformed) => Sinks::search(sink, &self.bench.lake, malformed),
         };
         let clock = self.bench.lake.environment().clock.clone();
         let options = IngestOptions { partial_responses: true, ..IngestOptions::default() };
@@ -136,8 +137,8 @@ async fn records_that_are_no_events_are_dead_letters_of_one_sink_only() {
     let poison = Sample::of("poison");
     for (index, feeding, rows, dead_letters) in [
         ("both-poison", Feeding::Both, 8, 8),
-        ("alone-poison", Feeding::SearchAlone { lake_elsewhere: false }, 0, 8),
-        ("beside-poison", Feeding::SearchAlone { lake_elsewhere: true }, 0, 0),
+        ("alone-poison", Feeding::SearchAlone(Malformed::Letter(Stage::Decode)), 0, 8),
+        ("beside-poison", Feeding::SearchAlone(Malformed::Elsewhere), 0, 0),
     ] {
         let Some(pair) = Pair::new(index).await else { return };
         for _ in 0..2 {
@@ -151,7 +152,7 @@ async fn records_that_are_no_events_are_dead_letters_of_one_sink_only() {
 async fn two_functions_on_one_stream_need_nothing_of_each_other() {
     let Some(pair) = Pair::new("two-functions").await else { return };
     let poison = Sample::of("poison");
-    pair.handle(&poison, Feeding::SearchAlone { lake_elsewhere: true }).await.unwrap();
+    pair.handle(&poison, Feeding::SearchAlone(Malformed::Elsewhere)).await.unwrap();
     assert_eq!((pair.documents(), pair.rows().await), (8, (0, 0)));
     pair.bench.handle(&poison).await;
     assert_eq!((pair.documents(), pair.rows().await), (8, (8, 8)));

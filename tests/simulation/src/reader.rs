@@ -98,7 +98,7 @@ impl Reader {
                 && before.lanes.iter().all(|(folder, position)| {
                     next.lanes
                         .get(folder)
-                        .is_some_and(|next| (next.number, next.last) >= (position.number, position.last))
+                        .is_some_and(|next| next.number >= position.number && next.last >= position.last)
                 });
             must(Invariant::CheckpointForward, is_forward, || {
                 format!("generation {} after {}: a lane went back", next.generation, before.generation)

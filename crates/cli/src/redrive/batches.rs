@@ -1,19 +1,21 @@
-//! Batches that an event source mapping gave up, sent again.
+//! Batches that an event source mapping gave up, sent again, to the sinks of the function that it invoked.
 //!
 //! Such a batch may be in as a whole, in part (its function failed behind the first records), or not at
-//! all, and its lane may have moved on meanwhile. Three steps bring each record in once, whatever else
-//! goes on at the same time:
+//! all, and its lane may have moved on meanwhile. Its own mapping delivers it no more. Three steps bring each
+//! record into the lake once:
 //!
 //! 1. The batch is appended to its own lane, as if it came again. What lies behind the lane's end is in
 //!    then, and from now on the lane takes nothing at or before the batch's end.
-//! 2. So the lane's entries now tell for good which of its records are in.
+//! 2. So the entries of that lane, and of other batches that were sent again, now tell for good which of
+//!    its records are in.
 //! 3. The others are appended to a lane of the batch's own, which drops them when this is repeated.
 //!
-//! The search cluster gets all of them: documents have ids.
+//! The search cluster gets what its own lane does not show to have been settled: documents have ids, but a
+//! dead letter must not be written twice. One redrive of batches at a time, as batches may overlap.
 
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 use tripline_ingest::Place;
 use tripline_lake::redrive::{Coverage, batch_origin};
@@ -32,8 +34,16 @@ const PAGE: usize = 1000;
 /// An invocation record as Lambda writes it to an S3 destination (AWS Lambda: "Configuring destinations for
 /// failed invocations", Kinesis). Only S3 gets the payload.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct InvocationRecord {
+    request_context: Option<RequestContext>,
     payload: Option<EventText>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext {
+    function_arn: Option<String>,
 }
 
 /// The event: a text that holds JSON, or the JSON itself.
@@ -44,13 +54,38 @@ enum EventText {
     Json(serde_json::Value),
 }
 
+/// Where the batches lie, and whose they are.
+pub(super) struct BatchesOf<'a> {
+    pub(super) store: &'a dyn ObjectStore,
+    pub(super) function: Option<String>,
+    pub(super) epoch: &'a str,
+}
+
+impl BatchesOf<'_> {
+    /// Whether a batch is to be sent. Without a name, all must be of one function: the batches of another
+    /// one have sinks of their own.
+    fn is_wanted(&self, record: &InvocationRecord, first: &mut Option<String>) -> anyhow::Result<bool> {
+        let arn = record.request_context.as_ref().and_then(|context| context.function_arn.as_deref());
+        let name = arn.and_then(|arn| arn.split(':').nth(6)).unwrap_or_default();
+        match &self.function {
+            Some(wanted) => Ok(wanted == name),
+            None if first.get_or_insert_with(|| name.to_owned()) == name => Ok(true),
+            None => bail!(
+                "batches of several functions lie there, of {} and {name} among them: name one with --function, and give \
+                 it the sinks that it has (TRIPLINE_SINKS)",
+                first.as_deref().unwrap_or_default()
+            ),
+        }
+    }
+}
+
 pub(super) async fn send(
     lake: &Lake,
     senders: &Senders,
-    batches: &dyn ObjectStore,
-    epoch: &str,
+    of: BatchesOf<'_>,
     dry_run: bool,
 ) -> anyhow::Result<ExitCode> {
+    let (batches, mut function) = (of.store, None);
     let (mut found, mut records, mut missing, mut unsure) = (0_u64, 0, 0, 0);
     let mut outcome = Outcome::default();
     let mut after: Option<String> = None;
@@ -60,10 +95,14 @@ pub(super) async fn send(
         for object in &page {
             let place = format!("{}/{}", batches.location(), object.key);
             let Some(object) = batches.get(&object.key).await? else { continue };
-            let body = event(&object.body).with_context(|| place.clone())?;
+            let record = invocation(&object.body).with_context(|| place.clone())?;
+            if !of.is_wanted(&record, &mut function)? {
+                continue;
+            }
+            let body = event(record).with_context(|| place.clone())?;
             let mut arena = Vec::new();
             let Event::Kinesis(event) =
-                Event::parse(&body, &mut arena, epoch).with_context(|| place.clone())?
+                Event::parse(&body, &mut arena, of.epoch).with_context(|| place.clone())?
             else {
                 return Err(anyhow!("{place}: only batches of Kinesis are read"));
             };
@@ -105,10 +144,12 @@ pub(super) async fn send(
     Ok(if unsure == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The event in a saved invocation record.
-fn event(body: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let record: InvocationRecord =
-        serde_json::from_slice(body).context("it is no invocation record of Lambda's")?;
+fn invocation(body: &[u8]) -> anyhow::Result<InvocationRecord> {
+    serde_json::from_slice(body).context("it is no invocation record of Lambda's")
+}
+
+/// The event in an invocation record.
+fn event(record: InvocationRecord) -> anyhow::Result<Vec<u8>> {
     match record.payload {
         Some(EventText::Text(text)) => Ok(text.into_bytes()),
         Some(EventText::Json(json)) => Ok(serde_json::to_vec(&json)?),
@@ -139,6 +180,7 @@ impl Batch<'_> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else {
             return Ok(SentBatch::default());
         };
+        let range = (first.position, last.position);
         let lane = batch_origin(partition, &first.position.to_string(), &last.position.to_string());
         let mut sent = SentBatch::default();
         if let Some(ingest) = &self.senders.lake {
@@ -147,16 +189,13 @@ impl Batch<'_> {
                 sent.missing += own.rows + own.dead_letters;
                 sent.outcome.add(&Outcome { duplicates: 0, ..own });
             }
-            let range = (first.position, last.position);
             let coverage = Coverage::of(self.lake, Role::Lake, partition, range).await?;
-            // What an earlier redrive of this batch brought in.
-            let earlier = Coverage::of(self.lake, Role::Lake, &lane, range).await?;
             let mut rest: Vec<SourceRecord<'_>> = Vec::new();
             for record in records {
-                match (coverage.covers(record), earlier.covers(record)) {
-                    (Some(true), _) | (_, Some(true)) => {}
-                    (None, _) | (_, None) => sent.unsure += 1,
-                    (Some(false), Some(false)) => rest.push(*record),
+                match coverage.covers(record) {
+                    Some(true) => {}
+                    Some(false) => rest.push(*record),
+                    None => sent.unsure += 1,
                 }
             }
             sent.missing += rest.len() as u64;
@@ -168,8 +207,12 @@ impl Batch<'_> {
         if let Some(ingest) = &self.senders.search
             && !dry_run
         {
+            // Between the letters of one entry every record was settled when it was written.
+            let coverage = Coverage::of(self.lake, Role::Search, partition, range).await?;
+            let open: Vec<SourceRecord<'_>> =
+                records.iter().filter(|record| coverage.covers(record) != Some(true)).copied().collect();
             let place = Place { lane: &lane, first: partition };
-            sent.outcome.add(&send_records(ingest, place, records).await?);
+            sent.outcome.add(&send_records(ingest, place, &open).await?);
         }
         Ok(sent)
     }

@@ -1,6 +1,6 @@
 //! Dead letters, sent again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -8,7 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tripline_ingest::Place;
 use tripline_lake::Lake;
 use tripline_lake::clock::{Clock, SystemClock};
-use tripline_lake::redrive::{Filter, LetterGroup, RedriveState, Selection, Sent, letters_origin};
+use tripline_lake::redrive::{
+    Filter, LetterGroup, Redrive, RedriveState, Selection, Sent, first_origin, letters_origin,
+};
 use tripline_lake::store::ObjectStore;
 use tripline_model::decode::Stage;
 use tripline_model::source::SourceRecord;
@@ -38,7 +40,8 @@ pub(super) async fn list(store: &dyn ObjectStore) -> anyhow::Result<ExitCode> {
                 grouped(sent.failed_again)
             ),
         };
-        println!("{:>4}  {}  {}: {outcome}", redrive.number, rfc3339(redrive.begun_at_ms), redrive.filter);
+        let Redrive { number, begun_at_ms, filter, sinks, .. } = &redrive;
+        println!("{number:>4}  {}  {filter}, to {}: {outcome}", rfc3339(*begun_at_ms), joined(sinks));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -51,21 +54,27 @@ pub(super) async fn send(
 ) -> anyhow::Result<ExitCode> {
     let store: &dyn ObjectStore = &**lake.store();
     if dry_run {
-        let selection = Selection::preview(store, filter, SystemClock.now_ms()).await?;
+        let selection =
+            Selection::preview(store, filter, senders.names.clone(), SystemClock.now_ms()).await?;
         let tally = tally(store, &selection).await?;
         print(&tally, "would be sent");
         return Ok(ExitCode::SUCCESS);
     }
     // One that died goes first: its letters are its own.
     while let Some(unfinished) = Selection::unfinished(store).await? {
-        println!(
-            "redrive {}, which was not finished: {}",
-            unfinished.redrive.number, unfinished.redrive.filter
-        );
+        let Redrive { number, filter, sinks, .. } = &unfinished.redrive;
+        println!("redrive {number}, which was not finished: {filter}");
+        if !sinks.is_subset(&senders.names) {
+            bail!(
+                "it was begun for {}: finish it with these sinks (--opensearch, TRIPLINE_SINKS)",
+                joined(sinks)
+            );
+        }
         carry_out(lake, senders, &unfinished).await?;
     }
     for _ in 0..TRIES {
-        let mut selection = Selection::preview(store, filter.clone(), SystemClock.now_ms()).await?;
+        let (now_ms, sinks) = (SystemClock.now_ms(), senders.names.clone());
+        let mut selection = Selection::preview(store, filter.clone(), sinks, now_ms).await?;
         let tally = tally(store, &selection).await?;
         if tally.is_empty() {
             println!("nothing to send: no published dead letter passes, or all were sent before");
@@ -73,7 +82,7 @@ pub(super) async fn send(
         }
         check_stages(&tally, senders)?;
         if selection.begin(store).await? {
-            print(&tally, "to be sent");
+            print(&tally, &format!("to be sent to {}", joined(&senders.names)));
             carry_out(lake, senders, &selection).await?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -85,7 +94,7 @@ pub(super) async fn send(
 fn check_stages(tally: &Tally, senders: &Senders) -> anyhow::Result<()> {
     let refused: u64 =
         tally.iter().filter(|((stage, ..), _)| *stage == Stage::Search.code()).map(|(_, count)| count).sum();
-    if refused > 0 && senders.search.is_none() {
+    if refused > 0 && senders.search_again.is_none() {
         bail!(
             "{} of the dead letters were refused by the search cluster: say where it is with --opensearch, or leave them \
              out with --stage decode",
@@ -106,6 +115,10 @@ async fn tally(store: &dyn ObjectStore, selection: &Selection) -> anyhow::Result
         }
     }
     Ok(tally)
+}
+
+fn joined(sinks: &BTreeSet<String>) -> String {
+    sinks.iter().map(String::as_str).collect::<Vec<_>>().join(" and ")
 }
 
 fn print(tally: &Tally, what: &str) {
@@ -154,12 +167,12 @@ async fn send_group(senders: &Senders, number: u64, group: &LetterGroup) -> anyh
     let ingest = match group.stage {
         Stage::Decode => &senders.all,
         // The lake has it.
-        Stage::Search => match &senders.search {
+        Stage::Search => match &senders.search_again {
             Some(search) => search,
             None => bail!("letters of the search cluster need it: say where it is with --opensearch"),
         },
     };
     let lane = letters_origin(&group.origin, number, group.stage);
     let records: Vec<SourceRecord<'_>> = group.letters.iter().map(|letter| letter.record()).collect();
-    send_records(ingest, Place { lane: &lane, first: &group.origin }, &records).await
+    send_records(ingest, Place { lane: &lane, first: &first_origin(&group.origin) }, &records).await
 }

@@ -14,6 +14,7 @@ use tripline_model::time;
 
 use crate::lake::LakeArguments;
 use crate::search::SearchArguments;
+use batches::BatchesOf;
 use send::Senders;
 
 /// Arguments of `tripline redrive`.
@@ -27,14 +28,11 @@ pub struct RedriveArguments {
     /// on-failure destination. A folder or s3://bucket/prefix.
     #[arg(long, value_name = "URL", conflicts_with_all = ["since", "until", "reason", "type", "stage", "list"])]
     failed_batches: Option<String>,
+    /// Only batches of this function. Needed where batches of several lie.
+    #[arg(long, value_name = "NAME", requires = "failed_batches")]
+    function: Option<String>,
     /// Source epoch of the function whose batches they are.
-    #[arg(
-        long,
-        value_name = "EPOCH",
-        default_value = "",
-        env = "TRIPLINE_SOURCE_EPOCH",
-        requires = "failed_batches"
-    )]
+    #[arg(long, value_name = "EPOCH", default_value = "", env = "TRIPLINE_SOURCE_EPOCH")]
     source_epoch: String,
     /// Only dead letters that failed at or after this time, as in 2026-11-01 or 2026-11-01T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = datetime)]
@@ -95,7 +93,12 @@ pub async fn run(arguments: &RedriveArguments) -> anyhow::Result<ExitCode> {
     match &arguments.failed_batches {
         Some(url) => {
             let batches = arguments.lake.open_other(url).await?;
-            batches::send(&lake, &senders, &*batches, &arguments.source_epoch, arguments.dry_run).await
+            let of = BatchesOf {
+                store: &*batches,
+                function: arguments.function.clone(),
+                epoch: &arguments.source_epoch,
+            };
+            batches::send(&lake, &senders, of, arguments.dry_run).await
         }
         None => letters::send(&lake, &senders, arguments.filter(), arguments.dry_run).await,
     }

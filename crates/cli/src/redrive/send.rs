@@ -1,5 +1,6 @@
 //! Records on their way once more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +28,12 @@ pub(super) struct Senders {
     pub(super) all: Ingest,
     /// The lake, where it is a sink.
     pub(super) lake: Option<Ingest>,
-    /// The search cluster, where there is one.
+    /// The search cluster, where there is one, for records that the lake gets by another way.
     pub(super) search: Option<Ingest>,
+    /// The search cluster, where there is one, for records that the lake has.
+    pub(super) search_again: Option<Ingest>,
+    /// Names of the sinks.
+    pub(super) names: BTreeSet<String>,
 }
 
 impl Senders {
@@ -46,6 +51,8 @@ impl Senders {
             all: feeding(choices.all(lake)),
             lake: choices.lake(lake).map(feeding),
             search: choices.search(lake).map(feeding),
+            search_again: choices.search_again(lake).map(feeding),
+            names: choices.names(),
         })
     }
 }

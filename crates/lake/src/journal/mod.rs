@@ -21,7 +21,7 @@ use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
 use crate::checkpoint::CheckpointError;
 use crate::environment::{Crash, Environment, FailPoint};
-use crate::invariants::{Invariant, Violation, require};
+use crate::invariants::{Invariant, Violation, require_of_store};
 use crate::lane::{Lane, Role};
 use crate::store::{ObjectStore, StoreError};
 use append::Append;
@@ -182,6 +182,12 @@ impl Journal {
         Self { store, environment, role, tails: Mutex::default() }
     }
 
+    /// Wall-clock time by which deadlines are meant, milliseconds since 1970 UTC.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.environment.now_ms()
+    }
+
     /// Commits the records that are not in yet, in one entry, before `deadline_ms` (milliseconds
     /// since 1970 UTC). When it returns `Ok`, every record before `refused` is in exactly once.
     ///
@@ -249,7 +255,7 @@ impl Journal {
             Some(known) => {
                 let forward = known.last <= tail.last && known.arrival_max_ms <= tail.arrival_max_ms;
                 let details = || format!("{lane}: {tail}, after {known}");
-                match require(Invariant::TailForward, forward, details) {
+                match require_of_store(Invariant::TailForward, forward, details) {
                     Ok(()) => *known = tail,
                     // One of the two is wrong: the store tells.
                     Err(_) => drop(tails.remove(lane)),

@@ -1,20 +1,21 @@
-//! Which records of a lane are in, told from its entries: what a batch that was given up needs to know.
+//! Which records of a source partition are in, told from its lanes' entries: what a batch that was given up
+//! needs to know.
 
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
-use super::RedriveError;
-use crate::checkpoint;
-use crate::journal::entry::Header;
+use super::{RedriveError, given_up_from, is_given_up_of};
+use crate::checkpoint::{self, Checkpoint};
+use crate::journal::entry::{Entry, Header};
 use crate::journal::{JournalError, read_entry};
 use crate::lake::Lake;
 use crate::lane::{Lane, Role};
-use crate::layout::{entry_number, lane_prefix};
+use crate::layout::{JOURNAL, entry_key, entry_number, lane_prefix};
 use crate::store::ObjectStore;
 
 /// Keys asked for in one page of a listing.
 const PAGE: usize = 1000;
 
-/// The ranges of a lane's entries around some positions.
+/// The ranges of entries around some positions.
 ///
 /// An entry covers every record between its first and its last: it was cut from one batch, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Reads the entries of `origin`'s lane that may cover a position from `first` to `last`.
+    /// Reads the entries that may cover a position of `origin` from `first` to `last`: those of its own
+    /// lane, and of every batch of it that was given up and sent again.
     ///
     /// # Errors
     /// [`RedriveError`].
@@ -33,15 +35,52 @@ impl Coverage {
         lake: &Lake,
         role: Role,
         origin: &SourcePartition,
-        (first, last): (Position, Position),
+        range: (Position, Position),
     ) -> Result<Self, RedriveError> {
         let store: &dyn ObjectStore = &**lake.store();
-        let lane = Lane::new(lake.pipeline(), role, origin);
+        let own = Lane::new(lake.pipeline(), role, origin);
+        let published = checkpoint::load(store, lake.pipeline()).await?.checkpoint;
+        let mut lanes: Vec<Lane> = published
+            .lanes
+            .values()
+            .map(|position| &position.lane)
+            .filter(|lane| lane.role == role && is_given_up_of(origin, lane))
+            .cloned()
+            .collect();
+        // Those of which nothing is published tell who they are only by their entries.
+        for folder in store.list_folders(JOURNAL).await? {
+            if published.lanes.contains_key(&folder) || folder == own.folder() {
+                continue;
+            }
+            let Some(&number) = numbers(store, &folder).await?.first() else { continue };
+            let Some(object) = store.get(&entry_key(&folder, number)).await? else { continue };
+            let Ok(entry) = Entry::parse(&object.body) else { continue };
+            let lane = entry.header.lane;
+            if lane.role == role && is_given_up_of(origin, &lane) {
+                lanes.push(lane);
+            }
+        }
+        let mut coverage = Self::default();
+        coverage.add(store, &own, &published, range).await?;
+        for lane in lanes {
+            coverage.add(store, &lane, &published, range).await?;
+        }
+        Ok(coverage)
+    }
+
+    /// Adds the ranges of one lane's entries.
+    async fn add(
+        &mut self,
+        store: &dyn ObjectStore,
+        lane: &Lane,
+        published: &Checkpoint,
+        (first, last): (Position, Position),
+    ) -> Result<(), RedriveError> {
         let folder = lane.folder();
         let numbers = numbers(store, &folder).await?;
         let header = async |number: u64| -> Result<Header, RedriveError> {
-            let entry = read_entry(store, &lane, &folder, number).await?;
-            let key = crate::layout::entry_key(&folder, number);
+            let entry = read_entry(store, lane, &folder, number).await?;
+            let key = entry_key(&folder, number);
             let vanished = || JournalError::Vanished { key, location: store.location() };
             Ok(entry.ok_or_else(vanished)?.header)
         };
@@ -52,21 +91,24 @@ impl Coverage {
             let Some(&number) = numbers.get(middle) else { break };
             if header(number).await?.first <= last { low = middle + 1 } else { high = middle }
         }
-        let mut coverage = Self::default();
         for &number in numbers.iter().take(low).rev() {
             let header = header(number).await?;
             if header.last < first {
-                return Ok(coverage);
+                return Ok(());
             }
-            coverage.ranges.push((header.first, header.last));
+            self.ranges.push((header.first, header.last));
         }
         // All entries that are left were looked at; of those that are not, only the checkpoint tells, and
         // no more than that there were some, and that none went beyond what is published.
         if numbers.first() != Some(&1) {
-            let published = checkpoint::load(store, lake.pipeline()).await?.checkpoint;
-            coverage.unknown_up_to = published.lanes.get(&folder).map(|position| position.last);
+            let published_last = published.lanes.get(&folder).map(|position| position.last);
+            match (given_up_from(&lane.epoch), published_last) {
+                // All records of a given-up batch were settled, in order, up to the last that its lane took.
+                (Some(begin), Some(end)) => self.ranges.push((begin, end)),
+                _ => self.unknown_up_to = self.unknown_up_to.max(published_last),
+            }
         }
-        Ok(coverage)
+        Ok(())
     }
 
     /// Whether a record is in; `None` where the entry that would show it has been deleted.

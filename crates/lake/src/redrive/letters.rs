@@ -15,6 +15,9 @@ use tripline_model::source::{Payload, Position, SourcePartition, SourceRecord};
 use crate::publish::{FileFormat, offset_zone_schema};
 use crate::store::Object;
 
+/// Column of the stage.
+const STAGE: &str = "stage";
+
 /// A dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
@@ -116,7 +119,8 @@ impl<'a> Columns<'a> {
     fn of(batch: &'a RecordBatch) -> Result<Self, String> {
         let schema = dead_letter_schema();
         let type_of = |name: &str| batch.column_by_name(name).map(|column| column.data_type().clone());
-        for field in schema.fields() {
+        // The first version had no stage: there was only one.
+        for field in schema.fields().iter().filter(|field| field.name() != STAGE) {
             let is_time = field.data_type().is_temporal();
             if !type_of(field.name())
                 .is_some_and(|kind| &kind == field.data_type() || (is_time && kind.is_temporal()))
@@ -146,7 +150,7 @@ impl<'a> Columns<'a> {
     }
 
     fn letter(&self, row: usize) -> Result<Letter, String> {
-        let code = self.required("stage", row)?;
+        let code = self.text(STAGE, row).unwrap_or(Stage::Decode.code());
         let stage = Stage::ALL
             .into_iter()
             .find(|stage| stage.code() == code)

@@ -26,6 +26,8 @@ pub struct Redrive {
     pub begun_at_ms: i64,
     /// Which letters of the files it is about.
     pub filter: Filter,
+    /// The sinks that its letters go to, by name: a repetition must have them too.
+    pub sinks: BTreeSet<String>,
     /// The files, by key.
     pub files: BTreeSet<String>,
     /// Whether it is done.
@@ -111,11 +113,16 @@ impl Selection {
         Ok(all(store).await?.into_iter().map(|(redrive, _)| redrive).collect())
     }
 
-    /// What a redrive with this filter would be about now. Writes nothing.
+    /// What a redrive with this filter, to these sinks, would be about now. Writes nothing.
     ///
     /// # Errors
     /// [`RedriveError`].
-    pub async fn preview(store: &dyn ObjectStore, filter: Filter, now_ms: i64) -> Result<Self, RedriveError> {
+    pub async fn preview(
+        store: &dyn ObjectStore,
+        filter: Filter,
+        sinks: BTreeSet<String>,
+        now_ms: i64,
+    ) -> Result<Self, RedriveError> {
         let earlier = Self::history(store).await?;
         let number = earlier.last().map_or(1, |redrive| redrive.number + 1);
         let files = files(store).await?;
@@ -124,6 +131,7 @@ impl Selection {
             number,
             begun_at_ms: now_ms,
             filter,
+            sinks,
             files,
             state: RedriveState::Running,
         };

@@ -21,11 +21,15 @@ pub use letters::{Letter, LetterGroup};
 pub use manifest::{Redrive, RedriveState, Selection, Sent};
 
 use tripline_model::decode::Stage;
-use tripline_model::source::SourcePartition;
+use tripline_model::source::{Position, SourcePartition};
 
 use crate::checkpoint::CheckpointError;
 use crate::journal::JournalError;
+use crate::lane::Lane;
 use crate::store::StoreError;
+
+/// What follows [`AGAIN`] in the epoch of a batch that was given up.
+const FAILED: &str = "failed-";
 
 /// A redrive could not go on. What it sent stays, and is dropped as duplicate when it is repeated.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +45,9 @@ pub enum RedriveError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A file of dead letters cannot be read.
-    #[error("{location}/{key}: {reason}; restore the file, or leave its dead letters out with a filter")]
+    #[error(
+        "{location}/{key}: {reason}; restore the file, or move it out of the table to leave its dead letters out"
+    )]
     UnreadableFile {
         /// Where the lake is.
         location: String,
@@ -70,26 +76,41 @@ fn again(origin: &SourcePartition, suffix: &str) -> SourcePartition {
     SourcePartition { epoch: format!("{}{AGAIN}{suffix}", origin.epoch), ..origin.clone() }
 }
 
-/// Begins the part of an epoch that says that records were sent again.
-const AGAIN: char = '~';
+/// Begins the part of an epoch that says that records were sent again. No operator's epoch has it.
+pub const AGAIN: char = '~';
 
-/// The source partition for dead letters of `origin` that redrive `number` sends.
+/// The source partition for dead letters of `origin` that redrive `number` sends. Each lane's letters go on
+/// a lane of their own, those of an earlier redrive's lane too: only within one lane do they come in the
+/// order of their positions.
 #[must_use]
 pub fn letters_origin(origin: &SourcePartition, number: u64, stage: Stage) -> SourcePartition {
-    // A letter that comes from a redrive itself goes by where it first came from.
-    let first = SourcePartition { epoch: first_epoch(&origin.epoch).to_owned(), ..origin.clone() };
-    again(&first, &format!("redrive-{number}-{}", stage.code()))
+    again(origin, &format!("redrive-{number}-{}", stage.code()))
 }
 
 /// The source partition for the records of a batch that its mapping gave up, from position `first` to
 /// `last`, and whose place in their own lane has passed.
 #[must_use]
 pub fn batch_origin(origin: &SourcePartition, first: &str, last: &str) -> SourcePartition {
-    again(origin, &format!("failed-{first}-{last}"))
+    again(origin, &format!("{FAILED}{first}-{last}"))
 }
 
-/// An epoch without what redrives add to it.
+/// The source partition by which records first came.
 #[must_use]
-pub fn first_epoch(epoch: &str) -> &str {
-    epoch.split_once(AGAIN).map_or(epoch, |(first, _)| first)
+pub fn first_origin(origin: &SourcePartition) -> SourcePartition {
+    let epoch = origin.epoch.split_once(AGAIN).map_or(origin.epoch.as_str(), |(first, _)| first);
+    SourcePartition { epoch: epoch.to_owned(), ..origin.clone() }
+}
+
+/// Whether a lane's source partition is that of a batch of `origin` that was given up.
+fn is_given_up_of(origin: &SourcePartition, candidate: &Lane) -> bool {
+    let suffix = candidate.epoch.strip_prefix(&format!("{}{AGAIN}", origin.epoch));
+    candidate.source == origin.source
+        && candidate.partition == origin.partition
+        && suffix.is_some_and(|suffix| suffix.starts_with(FAILED))
+}
+
+/// The first position of the given-up batch that a lane's epoch names.
+fn given_up_from(epoch: &str) -> Option<Position> {
+    let (_, suffix) = epoch.rsplit_once(AGAIN)?;
+    suffix.strip_prefix(FAILED)?.split('-').next()?.parse().ok()
 }

@@ -16,7 +16,7 @@ use crate::source::{Payload, SourcePartition, SourceRecord};
 use crate::time::{Civil, MAX_MS, MIN_MS};
 
 /// Version of the dead-letter table's columns, which are the same for every pipeline.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// How far a record got before it became a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
