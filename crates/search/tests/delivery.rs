@@ -309,7 +309,7 @@ async fn delivery_ends_by_the_deadline_and_says_what_the_cluster_said_last() {
     let began = Instant::now();
     let payloads = [many(6), vec!["[]".to_owned()]].concat();
     let delivered = deliver(&sink(&visits("a", ""), options).await, &payloads, 1).await;
-    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     let (record, why) = undelivered(&delivered).unwrap();
     assert_eq!(record, 2);
     assert!(why.contains("the time was up") && why.contains("503 no nodes"), "{why}");
@@ -319,7 +319,7 @@ async fn delivery_ends_by_the_deadline_and_says_what_the_cluster_said_last() {
     let began = Instant::now();
     let delivered =
         deliver(&sink(&visits("a", "id = false"), support::options(&slow.url)).await, &many(2), 1).await;
-    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!((undelivered(&delivered).unwrap().0, delivered.counts.possible_duplicates), (0, 2));
 }
 

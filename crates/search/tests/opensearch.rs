@@ -218,7 +218,7 @@ async fn an_index_that_is_blocked_refuses_its_documents_and_full_disks_only_dela
     let full = json!({ "index.blocks.read_only_allow_delete": true });
     ask(server, "PUT", "/full-visit/_settings", &full);
     let sink = sink_of(server, &visits("full", "")).await;
-    let delivered = deliver(&sink, &payloads, 1).await;
+    let delivered = deliver(&sink, &payloads, 6).await;
     let (record, why) = undelivered(&delivered).unwrap();
     assert!(record == 0 && why.contains("429 cluster_block_exception"), "{why}");
     ask(server, "PUT", "/full-visit/_settings", &json!({ "index.blocks.read_only_allow_delete": null }));
@@ -269,14 +269,16 @@ async fn a_server_that_is_killed_and_comes_back_has_everything_in_the_end() {
     else {
         return;
     };
-    let options = SearchOptions { max_actions: 100, ..options(server.url()) };
-    let sink = sink(&visits("killed", ""), options).await;
-    let payloads: Vec<String> = (0..1_000).map(|number| visit(number, "")).collect();
-    all_safe(&deliver(&sink, &payloads[..200], 60).await);
+    // So many small requests that the server is killed between them, however fast it is.
+    let small = SearchOptions { max_actions: 10, max_in_flight: 2, ..options(server.url()) };
+    let (hasty, patient) =
+        (sink(&visits("killed", ""), small).await, sink_of(&server, &visits("killed", "")).await);
+    let payloads: Vec<String> = (0..5_000).map(|number| visit(number, "")).collect();
+    all_safe(&deliver(&patient, &payloads[..200], 60).await);
 
     let all = records(1, &payloads);
     let place = origin();
-    let delivering = sink.deliver(&place, &all, now_ms() + 4_000);
+    let delivering = hasty.deliver(&place, &all, now_ms() + 4_000);
     let killing = async {
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
         server.kill().unwrap()
@@ -286,10 +288,10 @@ async fn a_server_that_is_killed_and_comes_back_has_everything_in_the_end() {
     assert!(why.contains("does not answer") || why.contains("broke off"), "{why}");
 
     let server = OpenSearch::start_in(folder.path(), Some(&killed)).unwrap();
-    let healed = sink.deliver(&place, &all[record..], now_ms() + 60_000).await;
+    let healed = patient.deliver(&place, &all[record..], now_ms() + 60_000).await;
     all_safe(&healed);
     assert_eq!(healed.refused, []);
-    assert_eq!(count(&server, "killed-visit"), 1_000);
+    assert_eq!(count(&server, "killed-visit"), 5_000);
 }
 
 #[tokio::test]
