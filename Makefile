@@ -11,6 +11,7 @@ VENV   := $(CACHE)/venv-tests
 
 # Versions of the tools that make installs for itself.
 DENY_VERSION    := 0.20.2
+FUZZ_VERSION    := 0.13.2
 MACHETE_VERSION := 0.9.1
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -19,12 +20,13 @@ SAMPLE := pipelines/taxi/sample
 SCHEDULES ?= 1000
 SEED      ?= 0
 KILLS     ?= 200
+SECONDS   ?= 60
 TRIPS     ?= 100000
 ROUNDS    ?= 3
 MINUTES   ?= 10
 LAKE      ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers test-lambda model sim soak crash bench-search lint build package events servers readers clean
+.PHONY: help demo test test-rust test-readers test-lambda test-fuzz model sim soak crash fuzz bench-search lint build package events servers readers clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +41,7 @@ demo: ## Real taxi trips through the real handlers into Parquet: no server, no a
 	@echo
 	$(TRIPLINE) audit --pipeline pipelines/taxi --lake $(LAKE)
 
-test: servers test-rust test-readers test-lambda ## Everything there is to test, real servers included
+test: servers test-rust test-readers test-lambda test-fuzz ## Everything there is to test, real servers included
 
 test-rust: $(VENV)/ready ## Rust tests; those that need a server start it
 	$(CARGO) test --workspace --all-targets
@@ -52,6 +54,9 @@ test-readers: $(VENV)/ready ## Published files as other readers see them: DuckDB
 
 test-lambda: $(VENV)/ready ## Both functions under cargo lambda, into a folder and onto an S3 server
 	PATH="$(VENV)/bin:$$PATH" tests/cargo-lambda.sh
+
+test-fuzz: SECONDS := 10
+test-fuzz: fuzz ## Fuzzers for some seconds each; their corpus is part of `test-rust`
 
 model: ## Model-check the protocol at all bounds and look for every mutant; prints the states explored
 	$(CARGO) run --quiet --package tripline-protocol-model
@@ -71,8 +76,20 @@ soak: ## Play schedules that no seed has shown before: MINUTES=10, or as many as
 crash: servers $(VENV)/ready ## Kill processes at random moments, on a real S3 server: KILLS=200 SEED=0
 	KILLS=$(KILLS) SEED=$(SEED) $(CARGO) test --quiet --workspace --test crash -- --nocapture
 
+# Without a sanitizer they need no other toolchain than the rest: no line of theirs is unsafe. What they find
+# anew stays outside the checkout, but for an input that fails: see fuzz/README.md.
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Fuzz envelope, record, entry and checkpoint: SECONDS=60 each
+	@set -o pipefail; for target in envelope record entry checkpoint; do \
+	  mkdir -p $(TARGET)/fuzz/corpus/$$target && \
+	  $(TOOLS)/bin/cargo-fuzz fuzz run $$target --sanitizer none --codegen-units 16 --target-dir $(TARGET)/fuzz \
+	    $(TARGET)/fuzz/corpus/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS) -max_len=4096 \
+	    -dict=fuzz/json.dict -timeout=20 -rss_limit_mb=2560 -verbosity=0 -print_final_stats=1 \
+	    2>&1 | grep --invert-match ' # Uses: ' || exit 1; \
+	done
+
 lint: $(TOOLS)/bin/cargo-machete $(TOOLS)/bin/cargo-deny ## Formatting, clippy, unused dependencies, licences, shell scripts
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --quiet --workspace --no-deps
 	$(TOOLS)/bin/cargo-machete
@@ -106,6 +123,9 @@ clean: ## Remove what was built; servers and tools stay cached
 
 $(TOOLS)/bin/cargo-machete:
 	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
+
+$(TOOLS)/bin/cargo-fuzz:
+	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-fuzz@$(FUZZ_VERSION)
 
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-deny@$(DENY_VERSION)
