@@ -58,7 +58,8 @@ pub struct Refused {
     pub refusal: Refusal,
     /// The type that it told.
     pub event_type: Option<String>,
-    /// It is no event: the lake comes to the same verdict, and keeps it.
+    /// It is no event: the lake comes to the same verdict, and keeps it. Never so after a panic, which may
+    /// have been in what the lake does not do.
     pub malformed: bool,
     /// It fails the batch, by the pipeline's policy; else it is a dead letter.
     pub fails: bool,
@@ -165,7 +166,8 @@ impl<'p> Documents<'p> {
                     return self.delete(record, event);
                 }
                 let policy = policy(pipeline, refusal.reason);
-                (Refused { refusal, event_type, malformed: true, fails: false }, policy)
+                let malformed = refusal.reason != Reason::Internal;
+                (Refused { refusal, event_type, malformed, fails: false }, policy)
             }
             Stop::Misplaced { refusal, event } => {
                 let event = pipeline.events.get(event);

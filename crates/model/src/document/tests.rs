@@ -1,9 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-
 use super::*;
-use crate::decode::tests::{NOW, PANIC, TAXI, decode, origin, pipeline, record};
 use crate::decode::Pushed;
+use crate::decode::tests::{NOW, PANIC, TAXI, decode, origin, pipeline, record};
 use crate::source::{Payload, Position};
 
 /// What a record came to, without borrows.
@@ -271,7 +270,8 @@ fn versions_are_offsets_where_positions_are_short_and_arrival_times_else() {
 #[test]
 fn a_panic_is_the_record_s_and_leaves_nothing_behind() {
     let bad = visit(&format!(", {PANIC}"));
-    assert!(matches!(read(&small("", ""), &bad), Read::Refused { code: "internal", malformed: true, .. }));
+    // The lake may get through what panicked here, so that it is not left to the lake to keep the record.
+    assert!(matches!(read(&small("", ""), &bad), Read::Refused { code: "internal", malformed: false, .. }));
 }
 
 #[test]
