@@ -158,6 +158,18 @@ async fn an_answer_that_is_not_about_what_was_sent_is_not_believed() {
 }
 
 #[tokio::test]
+async fn an_ingest_pipeline_may_change_ids() {
+    let double = Double::start(|_, _| {
+        let item = |id: &str| format!("{{\"index\": {{\"_id\": \"of-pipeline-{id}\", \"status\": 201}}}}");
+        Answer::Say(200, format!("{{\"items\": [{}, {}]}}", item("0"), item("1")))
+    });
+    let piped = sink(&visits("a", "ingest_pipeline = \"p\""), options(&double.url)).await;
+    let delivered = deliver(&piped, &many(2), 10).await;
+    assert!(delivered.undelivered.is_none(), "{:?}", delivered.undelivered);
+    assert_eq!((delivered.counts.created, delivered.counts.requests), (2, 1));
+}
+
+#[tokio::test]
 async fn lost_answers_are_made_up_for_and_without_ids_counted_as_possible_duplicates() {
     for (search, possible) in [("", 0), ("id = false", 3)] {
         let double = Double::start(|number, bulk| if number == 0 { Answer::BreakOff } else { ok(bulk) });

@@ -135,12 +135,16 @@ impl Delivery<'_> {
         if busy { Mood::Busy } else { Mood::Fine }
     }
 
-    /// Whether the replies are those to the items of the request, one by one.
+    /// Whether the replies are those to the items of the request, one by one. Ids are not compared where an
+    /// ingest pipeline, which may change them, has the last word.
     fn answers(&self, request: &Request, replies: &[ItemReply]) -> bool {
+        let piped =
+            |event| search_of(self.pipeline, event).is_some_and(|search| search.ingest_pipeline.is_some());
         let fits = |(index, reply): (&usize, &ItemReply)| {
             let item = self.batch.items.get(*index);
             item.is_some_and(|item| {
-                item.act == reply.act && (item.id.is_none() || reply.id.is_none() || item.id == reply.id)
+                let same = item.id.is_none() || reply.id.is_none() || item.id == reply.id;
+                item.act == reply.act && (same || piped(item.event))
             })
         };
         request.items.len() == replies.len() && request.items.iter().zip(replies).all(fits)
