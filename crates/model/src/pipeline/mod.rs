@@ -55,7 +55,7 @@
 //! ingest_pipeline = "trips"        # of the cluster
 //! ingested_at = "ingested_at"      # a member to add that tells when; none if left out
 //! timestamp_field = "@timestamp"   # a member to add for data streams: the event time
-//! on_version_conflict = "ignore"   # or "dead-letter", "fail"
+//! on_version_conflict = "ignore"   # or, but with "create", "dead-letter", "fail"
 //! on_rejected = "dead-letter"      # or "fail", "ignore": what the cluster refuses
 //!
 //! [events.watermark]

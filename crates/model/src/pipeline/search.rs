@@ -32,7 +32,8 @@ pub struct Search {
     pub ingested_at: Option<Appended>,
     /// The member that a data stream wants: the event time.
     pub timestamp_field: Option<Appended>,
-    /// What becomes of a record whose id has a newer document, or with [`Action::Create`] any.
+    /// What becomes of a record whose id has a newer document, or with [`Action::Create`] any: of those
+    /// always [`Policy::Ignore`].
     pub on_version_conflict: Policy,
     /// What becomes of a record that has no index, is too large, or that the cluster refuses.
     pub on_rejected: Policy,
@@ -153,6 +154,12 @@ pub(super) fn read(
     );
     unfit("id", !id && action == Action::Update, "cannot be false where documents are updated");
     unfit("ingest_pipeline", action == Action::Update, "is not asked about updates: use another action");
+    unfit(
+        "on_version_conflict",
+        action == Action::Create && on_version_conflict.is_some_and(|policy| policy != Policy::Ignore),
+        "must be \"ignore\" with action \"create\": a document that is sent again, because an answer was lost, \
+         conflicts with itself",
+    );
     unfit(
         "timestamp_field",
         action != Action::Create,

@@ -395,6 +395,11 @@ fn each_fault_of_a_search_section_is_found() {
         ("search.action = \"update\"\nsearch.id = false", "cannot be false where documents are updated"),
         ("search.action = \"update\"\nsearch.ingest_pipeline = \"x\"", "is not asked about updates"),
         ("search.timestamp_field = \"@timestamp\"", "is for data streams, which take action \"create\" only"),
+        (
+            "search.action = \"create\"\nsearch.on_version_conflict = \"dead-letter\"",
+            "events.click.search.on_version_conflict: must be \"ignore\" with action \"create\"",
+        ),
+        ("search.action = \"create\"\nsearch.on_version_conflict = \"fail\"", "conflicts with itself"),
         ("search.on_rejected = \"drop\"", "use one of `dead-letter`, `fail` and `ignore`"),
     ] {
         let found = faults(&with_search(search), SITES);
