@@ -2,7 +2,7 @@
 
 use super::faults::{Faults, suggestion};
 use super::walk::At;
-use super::{FieldType, TimePart, ValueSource};
+use super::{Event, FieldType, TimePart, ValueSource};
 use crate::document::index;
 
 /// How the index of an event's document is named.
@@ -108,6 +108,21 @@ impl IndexName {
             }
         }
         pattern
+    }
+
+    /// Its parts in words that are the same for the same name, whichever event type of columns named so it
+    /// belongs to.
+    pub(super) fn spelled(&self, event: &Event) -> Vec<String> {
+        let field = |field: usize| event.fields.get(field).map(|field| field.name.as_str());
+        let derived = |column: usize| event.derived.get(column).map(|column| column.name.as_str());
+        let part = |part: &IndexPart| match part {
+            IndexPart::Literal(text) => text.clone(),
+            IndexPart::Value(ValueSource::Field(of)) => format!("{{{}}}", field(*of).unwrap_or_default()),
+            IndexPart::Value(ValueSource::Derived(of)) => format!("{{{}}}", derived(*of).unwrap_or_default()),
+            IndexPart::Time(of, format) => format!("{{{}|{format:?}}}", field(*of).unwrap_or_default()),
+            IndexPart::Now(format) => format!("{{now|{format:?}}}"),
+        };
+        self.parts.iter().map(part).collect()
     }
 
     /// Reads a name; `None` only with a fault noted.

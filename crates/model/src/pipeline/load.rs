@@ -101,7 +101,8 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
     if sections.is_empty() {
         root.fault("events", faults, "there is no event type: describe one under [events.<type>]");
     }
-    let types: Vec<&str> = sections.iter().map(|(name, _)| name.value).collect();
+    let type_names: Vec<_> = sections.iter().map(|(name, _)| name.clone()).collect();
+    let types: Vec<&str> = type_names.iter().map(|name| name.value).collect();
     let default_event = default_type.and_then(|default| {
         let found = types.iter().position(|name| *name == default.value);
         if found.is_none() {
@@ -122,6 +123,7 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
     let (events, ignored): (Vec<_>, Vec<_>) =
         drafts?.into_iter().map(|draft| (draft.event, draft.ignored)).unzip();
     members.settle(&events, &ignored);
+    search::check_shared(&events, &type_names, faults);
 
     let watermarks = events.iter().any(|event| event.kind == EventKind::Watermark);
     if event_time_from == Some(EventTimeFrom::Watermarks) && !watermarks {

@@ -114,8 +114,16 @@ pub(super) fn read(
     let action = section.choice("action", &actions, faults).unwrap_or(Action::Index);
     let id = section.flag("id", faults).unwrap_or(true);
     let id_delimiter = section.text("id_delimiter", faults);
-    if let Some(at) = id_delimiter.as_ref().filter(|at| at.value.is_empty() || at.value.len() > 16) {
-        at.fault(faults, "a delimiter is 1 to 16 bytes");
+    if let Some(at) = &id_delimiter {
+        // Numbers, times and nulls stand in ids as they are, and must not have a delimiter in them.
+        let of_values = |character: char| character.is_alphanumeric() || ".+-%".contains(character);
+        if at.value.is_empty() || at.value.len() > 16 {
+            at.fault(faults, "a delimiter is 1 to 16 bytes");
+        } else if at.value.contains(of_values) {
+            let reason = "letters, digits and any of `. + - %` are parts of values, and different values would \
+                          come to one id: use others, as in \"_\" or \"~\"";
+            at.fault(faults, reason);
+        }
     }
     let routing = section.text("routing", faults).and_then(|at| columns.find(at.value, &at, faults));
     let versions = [("none", VersionFrom::None), ("position", VersionFrom::Position)];
@@ -196,6 +204,29 @@ fn check_appended(at: Option<&At<&str>>, context: &Context<'_>, faults: &mut Fau
     let of_derived = context.derived.iter().flatten().any(|derived| derived.name == at.value);
     if of_field || of_derived {
         at.fault(faults, format!("`{}` is a field of the event: choose another name", at.value));
+    }
+}
+
+/// Notes a fault of each event type whose documents would overwrite those of another: both have ids of
+/// their fields' values, and one name of index. `{type}` in it, which is read as text, tells them apart.
+pub(super) fn check_shared(events: &[Event], types: &[At<&str>], faults: &mut Faults<'_>) {
+    let mut known: Vec<(Vec<String>, &Event)> = Vec::new();
+    for (event, at) in events.iter().zip(types) {
+        let Some(search) = event.search.as_ref().filter(|search| search.id && !event.id.is_empty()) else {
+            continue;
+        };
+        let index = search.index.spelled(event);
+        match known.iter().find(|(other, _)| *other == index) {
+            Some((_, other)) => {
+                let reason = format!(
+                    "its documents would overwrite those of `{}`, which have the same index and may have the \
+                     same ids: give it an index of its own, as with {{type}} in `search.index`",
+                    other.type_value
+                );
+                at.fault(faults, reason);
+            }
+            None => known.push((index, event)),
+        }
     }
 }
 

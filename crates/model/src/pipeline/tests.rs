@@ -385,6 +385,10 @@ fn each_fault_of_a_search_section_is_found() {
         ),
         ("search.routing = \"sit\"", "events.click.search.routing: no field `sit`: did you mean `site`?"),
         ("search.id_delimiter = \"\"", "a delimiter is 1 to 16 bytes"),
+        ("search.id_delimiter = \"_x\"", "letters, digits and any of `. + - %` are parts of values"),
+        ("search.id_delimiter = \"7\"", "different values would come to one id"),
+        ("search.id_delimiter = \"--\"", "different values would come to one id"),
+        ("search.id_delimiter = \".\"", "different values would come to one id"),
         ("search.ingested_at = \"siteName\"", "`siteName` is a field of the event: choose another name"),
         ("search.ingested_at = \"country\"", "`country` is a field of the event: choose another name"),
         (
@@ -405,6 +409,38 @@ fn each_fault_of_a_search_section_is_found() {
         let found = faults(&with_search(search), SITES);
         assert_eq!(found.len(), 1, "{search}: {found:#?}");
         assert!(found[0].contains(expected), "{}\nshould contain {expected}", found[0]);
+    }
+}
+
+#[test]
+fn event_types_that_would_overwrite_each_other_s_documents_are_refused() {
+    let two = |first: &str, second: &str| {
+        let event = |name: &str, keys: &str| {
+            format!(
+                r#"[events.{name}]
+                id = ["n"]
+                event_time = "at"
+                fields = [{{ name = "n", type = "int64" }}, {{ name = "at", type = "timestamp", required = true }}]
+                partition = [{{ name = "day", time = "day" }}]
+                {keys}
+                "#
+            )
+        };
+        let text = format!("id = \"a\"\nschema_version = 1\n{}{}", event("go", first), event("stop", second));
+        faults(&text, SITES)
+    };
+    let shared = "search.index = \"rides-{n}-{at|yyyy}\"";
+    let found = two(shared, shared);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("events.stop: its documents would overwrite those of `go`"), "{}", found[0]);
+    for (first, second) in [
+        ("", ""),
+        ("search.index = \"rides-{type}\"", "search.index = \"rides-{type}\""),
+        (shared, "search.index = \"rides-{n}-{at|yyyy-MM}\""),
+        ("search.index = \"rides\"\nsearch.id = false", "search.index = \"rides\""),
+        ("search = false", "search.index = \"go\""),
+    ] {
+        assert_eq!(two(first, second), [""; 0], "{first} and {second}");
     }
 }
 
