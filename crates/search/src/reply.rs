@@ -7,6 +7,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::verdict::Act;
 
+/// What the cluster's mapper goes on with once it has said what is wrong: values of the document, which are
+/// nothing for logs and columns of errors.
+const VALUES_FOLLOW: [&str; 3] =
+    ["Preview of field's value", "in document with id", "The prefix of the first immense term"];
+
 /// Longest text of the cluster's that is kept of an item, in bytes.
 const REASON_BYTES: usize = 512;
 
@@ -131,7 +136,8 @@ pub(crate) fn reason(text: &[u8]) -> String {
     reason
 }
 
-/// `type: reason`, and that of what caused it.
+/// `type: reason`, and the type of what caused it: the reasons of causes are parsers', and quote the value
+/// that they could not parse.
 fn read_error(cursor: &mut Cursor<'_>) -> std::result::Result<String, JsonError> {
     let mut text = String::new();
     if cursor.peek()? != Kind::Object {
@@ -145,7 +151,7 @@ fn read_error(cursor: &mut Cursor<'_>) -> std::result::Result<String, JsonError>
         match key.unescaped() {
             Some(b"type") => kind = cursor.value()?.text(),
             Some(b"reason") => reason = cursor.value()?.text(),
-            Some(b"caused_by") if cursor.peek()? == Kind::Object => cause = Some(read_error(cursor)?),
+            Some(b"caused_by") if cursor.peek()? == Kind::Object => cause = read_cause(cursor)?,
             _ => {}
         }
     }
@@ -163,12 +169,28 @@ fn read_error(cursor: &mut Cursor<'_>) -> std::result::Result<String, JsonError>
     Ok(text)
 }
 
+/// The type of a cause.
+fn read_cause(cursor: &mut Cursor<'_>) -> std::result::Result<Option<String>, JsonError> {
+    let mut kind = None;
+    cursor.enter_object()?;
+    while let Some(key) = cursor.next_key()? {
+        if key.unescaped() == Some(b"type") {
+            kind = cursor.value()?.text().map(std::borrow::Cow::into_owned);
+        }
+    }
+    Ok(kind)
+}
+
 fn number(value: &Value<'_>) -> Option<u16> {
     std::str::from_utf8(value.raw).ok()?.parse().ok()
 }
 
-/// Cuts a text to the bound, between characters.
+/// Cuts a text before values of the document, and to the bound, between characters.
 fn cut(text: &mut String) {
+    if let Some(end) = VALUES_FOLLOW.iter().filter_map(|phrase| text.find(phrase)).min() {
+        text.truncate(end);
+        text.truncate(text.trim_end().len());
+    }
     if text.len() > REASON_BYTES {
         let mut end = REASON_BYTES;
         while !text.is_char_boundary(end) {
@@ -211,9 +233,7 @@ mod tests {
         assert_eq!((items[0].id, items[2].id), (Some(id_hash("1")), None));
         assert_eq!(
             items[1].error.as_deref(),
-            Some(
-                "mapper_parsing_exception: failed to parse (caused by illegal_argument_exception: For input string: \"x\")"
-            )
+            Some("mapper_parsing_exception: failed to parse (caused by illegal_argument_exception)")
         );
         assert_eq!(items[4].error.as_deref(), Some("old servers say a text"));
     }
@@ -248,6 +268,29 @@ mod tests {
         }
         let long = reason("é".repeat(1_000).as_bytes());
         assert!(long.len() < 520 && long.ends_with('…'));
+    }
+
+    #[test]
+    fn values_of_the_document_are_not_taken_over() {
+        let preview = "failed to parse field [at] of type [date] in document with id 'me'. Preview of field's \
+                       value: 'secret'";
+        let cause = json!({ "type": "illegal_argument_exception", "reason": "failed to parse date field [secret]",
+            "caused_by": { "type": "date_time_parse_exception", "reason": "Text 'secret' could not be parsed" } });
+        let error = json!({ "type": "mapper_parsing_exception", "reason": preview, "caused_by": cause });
+        let answer = json!({ "items": [{ "index": { "_id": "me", "status": 400, "error": error } }] });
+        let expected = "mapper_parsing_exception: failed to parse field [at] of type [date] (caused by \
+                        illegal_argument_exception)";
+        assert_eq!(read(answer.to_string().as_bytes()).unwrap()[0].error.as_deref(), Some(expected));
+        assert_eq!(reason(json!({ "error": error, "status": 400 }).to_string().as_bytes()), expected);
+        for text in [
+            json!({ "error": preview }).to_string(),
+            json!({ "message": preview }).to_string(),
+            preview.to_owned(),
+        ] {
+            assert_eq!(reason(text.as_bytes()), "failed to parse field [at] of type [date]");
+        }
+        let long = format!("{}Preview of field's value: 'secret'", "x".repeat(500));
+        assert_eq!(reason(long.as_bytes()), "x".repeat(500));
     }
 
     fn item() -> impl Strategy<Value = Value> {
