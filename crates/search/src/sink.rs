@@ -117,8 +117,9 @@ impl Shared {
             let max_bytes = self.max_bytes.load(Ordering::Relaxed);
             let permit = self.pace.try_begin();
             let held_back = permit.is_none();
+            let proven = self.proven.load(Ordering::Relaxed);
             if let Some(permit) = permit
-                && let Some(request) = delivery.next(now_ms, max_bytes, self.options.max_actions)
+                && let Some(request) = delivery.next(now_ms, max_bytes, self.options.max_actions, proven)
             {
                 under_way.push(self.send(batch, request, permit, deadline_ms));
                 continue;

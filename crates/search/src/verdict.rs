@@ -147,7 +147,8 @@ pub fn verdict(scope: Scope, status: u16, act: Option<Act>) -> Verdict {
 pub const fn advice(status: u16) -> &'static str {
     match status {
         400 => {
-            "the first request of all was not understood: check that the URL is that of an OpenSearch cluster"
+            "no request has been understood yet: check that the URL is that of an OpenSearch cluster, its path \
+             included, and try TRIPLINE_OPENSEARCH_GZIP=false"
         }
         401 => "check user and password, or sign requests if the cluster wants that",
         403 => {

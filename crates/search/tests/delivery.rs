@@ -139,6 +139,26 @@ async fn what_is_not_understood_is_found_by_halving_and_only_where_other_request
 }
 
 #[tokio::test]
+async fn what_understands_no_request_is_not_sent_each_document() {
+    for max_in_flight in [1, 4] {
+        let double = Double::start(|_, _| Answer::Say(400, "{\"error\":\"what?\"}".to_owned()));
+        let options = SearchOptions { max_in_flight, ..options(&double.url) };
+        let delivered = deliver(&sink(&visits("a", ""), options).await, &many(1_000), 20).await;
+        let (record, why) = undelivered(&delivered).unwrap();
+        assert!(record == 0 && delivered.refused.is_empty());
+        assert!(why.contains("400 what?; ") && why.contains("TRIPLINE_OPENSEARCH_GZIP=false"), "{why}");
+        assert!(double.requests().len() < 50, "{} requests", double.requests().len());
+    }
+    // One document that is not understood keeps none of those after it, though it comes first.
+    let double = Double::start(|_, bulk| {
+        if bulk.ids().contains(&"0".to_owned()) { Answer::Say(400, String::new()) } else { ok(bulk) }
+    });
+    let options = SearchOptions { max_in_flight: 1, ..options(&double.url) };
+    let delivered = deliver(&sink(&visits("a", ""), options).await, &many(100), 20).await;
+    assert_eq!((refused(&delivered), delivered.counts.created), (vec![(0, "rejected")], 99));
+}
+
+#[tokio::test]
 async fn an_answer_that_is_not_about_what_was_sent_is_not_believed() {
     for wrong in [
         "{\"items\": []}".to_owned(),

@@ -100,8 +100,19 @@ impl<'b> Delivery<'b> {
         }
     }
 
-    /// The next request, of items that are ready.
-    pub(crate) fn next(&mut self, now_ms: i64, max_bytes: usize, max_actions: usize) -> Option<Request> {
+    /// The next request, of items that are ready. `proven`: see [`finish`](Self::finish).
+    pub(crate) fn next(
+        &mut self,
+        now_ms: i64,
+        max_bytes: usize,
+        max_actions: usize,
+        proven: bool,
+    ) -> Option<Request> {
+        // One that is not understood may be at fault itself. Two are as good as all: to go on halving would
+        // only send each document to what is no cluster.
+        if !proven && self.suspects.len() > 1 {
+            return None;
+        }
         while self.slots.get(self.settled_to).is_some_and(|slot| slot.state == State::Settled) {
             self.settled_to += 1;
         }

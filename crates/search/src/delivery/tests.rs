@@ -146,7 +146,7 @@ proptest! {
         let mut now_ms = 0;
         loop {
             while under_way.len() < at_once
-                && let Some(request) = delivery.next(now_ms, max_bytes, max_actions)
+                && let Some(request) = delivery.next(now_ms, max_bytes, max_actions, true)
             {
                 prop_assert!(request.items.len() <= max_actions);
                 prop_assert!(request.bytes <= max_bytes || request.items.len() == 1);
