@@ -146,6 +146,7 @@ impl SearchOptions {
             format!("1 to 64 requests may be under way at once, not {}", self.max_in_flight),
         );
         check(!self.request_timeout.is_zero(), "a request needs time to be answered".to_owned());
+        check(!self.retry_for.is_zero(), "a batch needs time to be delivered".to_owned());
         faults
     }
 

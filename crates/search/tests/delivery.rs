@@ -455,6 +455,7 @@ async fn wrong_options_are_told_all_at_once() {
         max_bytes: 10 << 20,
         max_actions: 0,
         max_in_flight: 0,
+        retry_for: Duration::ZERO,
         auth: Auth::Basic { user: "a:b".to_owned(), password: String::new() },
         ..SearchOptions::default()
     };
@@ -469,6 +470,7 @@ async fn wrong_options_are_told_all_at_once() {
         "a request's body may have 1 to 10485759 bytes, not 10485760",
         "a request must take at least one document",
         "1 to 64 requests may be under way at once, not 0",
+        "a batch needs time to be delivered",
         "the user of basic authentication is empty or has a colon in it",
     ] {
         assert!(told.contains(part), "{part} is not in: {told}");

@@ -39,6 +39,10 @@ impl Hosts {
         self.hosts.iter().any(|host| host.secure)
     }
 
+    pub(super) fn any_plain(&self) -> bool {
+        self.hosts.iter().any(|host| !host.secure)
+    }
+
     /// The next host; of hosts that all rest, the one that has rested longest.
     pub(super) fn next(&self, now_ms: i64) -> &Host {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -92,11 +96,11 @@ impl Host {
     }
 }
 
+/// Without what stands before an `@`, but for a scheme.
 fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        _ => url.to_owned(),
-    }
+    let Some((before, rest)) = url.rsplit_once('@') else { return url.to_owned() };
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| before.starts_with(scheme));
+    format!("{}…@{rest}", scheme.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -113,7 +117,7 @@ mod tests {
     #[test]
     fn hosts_take_turns_and_those_that_fail_are_left_out_for_a_while() {
         let (hosts, faults) = hosts(&["http://a:9200", "https://b/es/", "https://c:443"]);
-        assert!(faults.is_empty() && hosts.any_secure());
+        assert!(faults.is_empty() && hosts.any_secure() && hosts.any_plain());
         let next = |now_ms| hosts.next(now_ms).name().to_owned();
         assert_eq!([next(0), next(0), next(0)], ["http://a:9200", "https://b/es", "https://c"]);
         hosts.next(0).rest(0);
@@ -132,10 +136,14 @@ mod tests {
             ("ftp://a", "`ftp://a` is neither https nor http"),
             ("https://", "`https://` is no URL"),
             ("https://me:secret@a", "`https://…@a` holds a password"),
+            ("https://me:se@cret@a", "`https://…@a` "),
+            ("me:secret@a", "`…@a` is neither https nor http"),
+            ("me:se://cret@a:9200/x", "`…@a:9200/x` "),
             ("https://a/?x=1", "`https://a/?x=1` has a query"),
         ] {
             let (_, faults) = hosts(&[url]);
             assert!(faults.first().unwrap().starts_with(expected), "{faults:?}");
+            assert!(!faults.concat().contains("cret"), "{faults:?}");
         }
     }
 }

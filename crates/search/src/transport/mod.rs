@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use self::hosts::{Host, Hosts};
 use self::sign::Signer;
 use crate::environment::Environment;
-use crate::options::SearchOptions;
+use crate::options::{Auth, SearchOptions};
 
 /// What is asked of the cluster. The filter leaves in what is looked at, whatever the cluster would tell.
 /// Its stars and commas are escaped because signers do not agree on how they are signed bare.
@@ -81,6 +81,12 @@ impl Transport {
         faults: &mut Vec<String>,
     ) -> Option<Self> {
         let hosts = Hosts::new(&options.hosts, faults);
+        if matches!(options.auth, Auth::Basic { .. }) && hosts.any_plain() {
+            tracing::warn!(
+                "user and password go to the search cluster over http: anybody on the way can read them; use \
+                 https"
+            );
+        }
         let tls = tls::configuration(options, hosts.any_secure(), faults);
         let signer = Signer::new(&options.auth, faults).await;
         let mut connector = HttpConnector::new();
