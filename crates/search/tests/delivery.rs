@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use support::double::{Answer, Double};
@@ -318,7 +319,13 @@ async fn no_more_requests_are_under_way_than_allowed_and_fewer_once_it_is_busy()
     assert_eq!((first.counts.created, second.counts.created), (12, 12));
     assert_eq!(double.most_under_way(), 3, "deliveries share the limit");
 
-    let busy = Double::start(|number, bulk| {
+    // How many are under way while each request is.
+    let (under_way, at_once) = (AtomicUsize::new(0), Arc::new(Mutex::new(vec![0; 18])));
+    let seen = Arc::clone(&at_once);
+    let busy = Double::start(move |number, bulk| {
+        let now = under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        std::thread::sleep(Duration::from_millis(30));
+        seen.lock().unwrap()[number] = now.max(under_way.fetch_sub(1, Ordering::SeqCst));
         if number < 6 {
             Answer::Say(429, "{\"error\":{\"type\":\"rejected_execution_exception\"}}".to_owned())
         } else {
@@ -327,6 +334,9 @@ async fn no_more_requests_are_under_way_than_allowed_and_fewer_once_it_is_busy()
     });
     let delivered = deliver(&sink(&visits("a", ""), options_of(&busy.url)).await, &many(12), 20).await;
     assert_eq!((delivered.counts.created, delivered.counts.throttled), (12, 6));
+    let at_once = at_once.lock().unwrap().clone();
+    assert_eq!(at_once[3..7], [1; 4], "one after three were refused, until one is taken: {at_once:?}");
+    assert!(at_once[7..].iter().any(|&many| many > 1), "more again as they are taken: {at_once:?}");
 }
 
 #[tokio::test]
