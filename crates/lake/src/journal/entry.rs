@@ -7,27 +7,21 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
-use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_ipc::reader::StreamReader;
-use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tripline_model::batch::{Counts, DecodedBatch, LakePartition, Section, metadata};
+use tripline_model::batch::{Counts, DecodedBatch, Section};
 use tripline_model::source::Position;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::section;
 use crate::lane::Lane;
 
 const MAGIC: &[u8; 8] = b"TRIPJRN1";
 const CHECKSUM_BYTES: usize = 8;
-/// Level 1: the journal is read once or twice, the write is on the path of every batch.
-const ZSTD_LEVEL: i32 = 1;
-/// A batch is at most 6 MB of event (more where aggregates inflate); beyond this a section is
-/// damaged or hostile.
-const MAX_SECTION_BYTES: u64 = 1 << 30;
+/// A batch is at most 6 MB of event (more where aggregates inflate); an entry that unpacks to more than
+/// this is damaged or hostile.
+const MAX_RAW_BYTES: u64 = 1 << 30;
 
 /// What an entry says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +107,7 @@ pub struct TableTotals {
 impl TableTotals {
     /// Adds rows.
     pub fn add(&mut self, other: Self) {
-        self.rows += other.rows;
+        self.rows = self.rows.saturating_add(other.rows);
         self.digest = self.digest.wrapping_add(other.digest);
     }
 }
@@ -137,29 +131,34 @@ impl Totals {
     }
 
     /// Adds another's totals.
+    ///
+    /// What is read back may be damaged: a sum that would be too large stays at the largest.
     pub fn add(&mut self, other: &Self) {
-        self.records += other.records;
-        self.duplicates += other.duplicates;
-        self.watermarks += other.watermarks;
-        self.ignored += other.ignored;
+        self.records = self.records.saturating_add(other.records);
+        self.duplicates = self.duplicates.saturating_add(other.duplicates);
+        self.watermarks = self.watermarks.saturating_add(other.watermarks);
+        self.ignored = self.ignored.saturating_add(other.ignored);
         for (table, totals) in &other.tables {
             self.tables.entry(table.clone()).or_default().add(*totals);
         }
         for (reason, count) in &other.dead_letter_reasons {
-            *self.dead_letter_reasons.entry(reason.clone()).or_default() += count;
+            let sum = self.dead_letter_reasons.entry(reason.clone()).or_default();
+            *sum = sum.saturating_add(*count);
         }
     }
 
     /// Rows over all tables.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.tables.values().map(|table| table.rows).sum()
+        self.tables.values().fold(0, |sum, table| sum.saturating_add(table.rows))
     }
 
     /// `true` when every record is a row, a dead letter, a watermark event or left out by policy.
     #[must_use]
     pub fn balanced(&self) -> bool {
-        self.records == self.rows() + self.watermarks + self.ignored
+        let rows = self.tables.values().map(|table| table.rows);
+        let mut parts = rows.chain([self.watermarks, self.ignored]);
+        parts.try_fold(0_u64, u64::checked_add) == Some(self.records)
     }
 }
 
@@ -184,14 +183,10 @@ pub enum EntryError {
         /// What is there.
         found: String,
     },
-    /// A section is larger than any reader accepts.
-    #[error(
-        "section {table} has {bytes} bytes where {MAX_SECTION_BYTES} are allowed; deliver smaller batches"
-    )]
+    /// The entry is larger than any reader accepts.
+    #[error("its rows have {bytes} bytes where {MAX_RAW_BYTES} are allowed; deliver smaller batches")]
     TooLarge {
-        /// Table name.
-        table: String,
-        /// Bytes of its rows, unpacked.
+        /// Bytes of the rows of all sections, unpacked.
         bytes: u64,
     },
     /// A section's columns cannot be written or read.
@@ -243,10 +238,16 @@ impl PackedEntry {
     pub fn pack(origin: &Origin<'_>, batch: &DecodedBatch) -> Result<Self, EntryError> {
         let mut frames = Vec::with_capacity(batch.sections.len());
         let mut sections = Vec::with_capacity(batch.sections.len());
+        let mut bytes = 0;
         for section in &batch.sections {
-            let (frame, header) = pack_section(section)?;
+            let (frame, header) = section::pack(section)?;
+            bytes += header.raw_length;
             frames.push(frame);
             sections.push(header);
+        }
+        // What no reader would unpack must not be committed; the mapping's bisecting makes it smaller.
+        if bytes > MAX_RAW_BYTES {
+            return Err(EntryError::TooLarge { bytes });
         }
         let header = Header {
             lane: origin.lane.clone(),
@@ -285,43 +286,6 @@ impl PackedEntry {
     }
 }
 
-fn pack_section(section: &Section) -> Result<(Vec<u8>, SectionHeader), EntryError> {
-    let table = section.table.to_string();
-    let columns = |source| EntryError::Columns { table: table.clone(), source };
-    let mut counts = vec![0_u64; section.partitions.len()];
-    let mut raw = Vec::with_capacity(section.rows.get_array_memory_size() + 2 * section.partition_of.len());
-    for &index in &section.partition_of {
-        raw.extend_from_slice(&index.to_le_bytes());
-        if let Some(count) = counts.get_mut(usize::from(index)) {
-            *count += 1;
-        }
-    }
-    let mut writer = StreamWriter::try_new(raw, &section.rows.schema()).map_err(columns)?;
-    writer.write(&section.rows).map_err(columns)?;
-    let raw = writer.into_inner().map_err(columns)?;
-    // What no reader would unpack must not be committed; the mapping's bisecting makes it smaller.
-    if raw.len() as u64 > MAX_SECTION_BYTES {
-        return Err(EntryError::TooLarge { table, bytes: raw.len() as u64 });
-    }
-    let frame = zstd::bulk::compress(&raw, ZSTD_LEVEL)
-        .map_err(|source| EntryError::Compression { table: table.clone(), source })?;
-    let partitions = section
-        .partitions
-        .iter()
-        .zip(counts)
-        .map(|(partition, rows)| PartitionRows { path: partition.path.clone(), rows })
-        .collect();
-    let header = SectionHeader {
-        rows: section.rows.num_rows() as u64,
-        digest: section.digest,
-        length: frame.len() as u64,
-        raw_length: raw.len() as u64,
-        partitions,
-        table,
-    };
-    Ok((frame, header))
-}
-
 /// An entry read back: its checksum and header hold, its sections are still compressed.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -355,6 +319,10 @@ impl Entry {
         let listed = header.sections.iter().try_fold(0_u64, |sum, section| sum.checked_add(section.length));
         if listed != Some(sections.len() as u64) {
             return Err(EntryError::NotAnEntry("its sections are not as long as the header says"));
+        }
+        let raw = header.sections.iter().try_fold(0_u64, |sum, section| sum.checked_add(section.raw_length));
+        if raw.is_none_or(|raw| raw > MAX_RAW_BYTES) {
+            return Err(EntryError::NotAnEntry("it unpacks to more than 1 GiB"));
         }
         if !header.totals.balanced() || header.first > header.last {
             return Err(EntryError::NotAnEntry("its counts or positions contradict each other"));
@@ -395,56 +363,8 @@ impl Entry {
             let (frame, after) =
                 rest.split_at_checked(length).ok_or(EntryError::NotAnEntry("a section is cut off"))?;
             rest = after;
-            sections.push(unpack_section(header, frame)?);
+            sections.push(section::unpack(header, frame)?);
         }
         Ok(sections)
     }
-}
-
-fn unpack_section(header: &SectionHeader, frame: &[u8]) -> Result<Section, EntryError> {
-    let mismatch = |says: String, found: String| EntryError::Mismatch { says, found };
-    if header.raw_length > MAX_SECTION_BYTES {
-        return Err(EntryError::NotAnEntry("a section unpacks to more than 1 GiB"));
-    }
-    let capacity = usize::try_from(header.raw_length).unwrap_or(usize::MAX);
-    let raw = zstd::bulk::decompress(frame, capacity)
-        .map_err(|source| EntryError::Compression { table: header.table.clone(), source })?;
-    let index_bytes = usize::try_from(header.rows.saturating_mul(2)).unwrap_or(usize::MAX);
-    let (indices, stream) = raw
-        .split_at_checked(index_bytes)
-        .ok_or(EntryError::NotAnEntry("a section has fewer rows than it says"))?;
-    let rows =
-        read_columns(stream).map_err(|source| EntryError::Columns { table: header.table.clone(), source })?;
-    if rows.num_rows() as u64 != header.rows {
-        return Err(mismatch(format!("{} rows", header.rows), format!("{}", rows.num_rows())));
-    }
-    if rows.schema_ref().metadata().get(metadata::TABLE) != Some(&header.table) {
-        return Err(mismatch(format!("table {}", header.table), "columns of another".to_owned()));
-    }
-    let partition_of: Vec<u16> =
-        indices.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
-    if partition_of.iter().any(|&index| usize::from(index) >= header.partitions.len()) {
-        return Err(EntryError::NotAnEntry("a row is in a partition that the header does not list"));
-    }
-    Ok(Section {
-        table: Arc::from(header.table.as_str()),
-        rows,
-        partitions: header
-            .partitions
-            .iter()
-            .map(|listed| LakePartition { path: listed.path.clone() })
-            .collect(),
-        partition_of,
-        digest: header.digest,
-    })
-}
-
-fn read_columns(stream: &[u8]) -> Result<RecordBatch, arrow_schema::ArrowError> {
-    let mut reader = StreamReader::try_new(Cursor::new(stream), None)?;
-    let schema = reader.schema();
-    let first = reader.next().transpose()?;
-    if reader.next().is_some() {
-        return Err(arrow_schema::ArrowError::IpcError("more than one batch in a section".to_owned()));
-    }
-    Ok(first.unwrap_or_else(|| RecordBatch::new_empty(schema)))
 }

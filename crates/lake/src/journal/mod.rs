@@ -8,6 +8,7 @@ mod append;
 mod checks;
 mod decode;
 pub mod entry;
+mod section;
 mod tail;
 
 use std::collections::HashMap;
