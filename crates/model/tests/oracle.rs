@@ -23,7 +23,8 @@ static ORACLE: LazyLock<RecordOracle<'static>> = LazyLock::new(|| {
 
 fn decode(payloads: &[Vec<u8>]) -> (Vec<Pushed>, DecodedBatch) {
     let mut decoder = Decoder::new(&TAXI, &origin(), NOW);
-    let pushed = (0..).zip(payloads).map(|(number, payload)| decoder.push(&record(number, payload))).collect();
+    let pushed =
+        (0..).zip(payloads).map(|(number, payload)| decoder.push(&record(number, payload))).collect();
     (pushed, decoder.finish().unwrap())
 }
 

@@ -96,7 +96,9 @@ pub enum IngestError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The search cluster does not have every record, and none before them can be told apart.
-    #[error("{partition}: record {record} is not in the search cluster: {why}; the lake is not affected")]
+    #[error(
+        "{partition}: record {record} is not in the search cluster: {why}; what the lake has is dropped there when it comes again"
+    )]
     Search {
         /// Where the record comes from.
         partition: SourcePartition,

@@ -69,8 +69,18 @@ pub(super) fn unpack(header: &SectionHeader, frame: &[u8]) -> Result<Section, En
     }
     let partition_of: Vec<u16> =
         indices.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
-    if partition_of.iter().any(|&index| usize::from(index) >= header.partitions.len()) {
-        return Err(EntryError::NotAnEntry("a row is in a partition that the header does not list"));
+    let mut counts = vec![0_u64; header.partitions.len()];
+    for &index in &partition_of {
+        match counts.get_mut(usize::from(index)) {
+            Some(count) => *count += 1,
+            None => {
+                return Err(EntryError::NotAnEntry("a row is in a partition that the header does not list"));
+            }
+        }
+    }
+    let listed: Vec<u64> = header.partitions.iter().map(|partition| partition.rows).collect();
+    if counts != listed {
+        return Err(mismatch(format!("{listed:?} rows by partition"), format!("{counts:?}")));
     }
     Ok(Section {
         table: Arc::from(header.table.as_str()),
