@@ -8,6 +8,7 @@
 //! means is [`verdict`]'s.
 
 mod batch;
+mod cluster;
 mod delivered;
 mod delivery;
 #[cfg(feature = "domain-lookup")]
@@ -23,6 +24,7 @@ pub mod template;
 mod transport;
 pub mod verdict;
 
+pub use cluster::{Answer, Cluster, Failure};
 pub use delivered::{Delivered, Refused, SearchCounts, Undelivered, Why};
 #[cfg(feature = "domain-lookup")]
 pub use domain::{DomainError, endpoint_of_domain};

@@ -10,6 +10,7 @@ use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{SourcePartition, SourceRecord};
 
 use crate::batch::Batch;
+use crate::cluster::{Cluster, Failure};
 use crate::delivered::{Delivered, SearchCounts};
 use crate::delivery::{Delivery, Mood, Outcome, Request};
 use crate::environment::Environment;
@@ -17,7 +18,7 @@ use crate::error::SearchError;
 use crate::options::SearchOptions;
 use crate::pace::{Pace, Permit};
 use crate::reply;
-use crate::transport::{Failure, Transport};
+use crate::transport::Transport;
 
 /// The search sink. Cheap to share, and safe for concurrent deliveries.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ struct Shared {
     pipeline: Arc<Pipeline>,
     options: SearchOptions,
     environment: Environment,
-    transport: Transport,
+    cluster: Arc<dyn Cluster>,
     pace: Pace,
     /// Longest body sent: shorter than the option once the cluster refused one for its size.
     max_bytes: AtomicUsize,
@@ -64,15 +65,27 @@ impl SearchSink {
         }
         let transport = Transport::new(&options, &environment, &mut faults).await;
         let transport = transport.filter(|_| faults.is_empty()).ok_or_else(|| SearchError::new(faults))?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self::over(pipeline, options, environment, Arc::new(transport)))
+    }
+
+    /// A sink for the pipeline's documents over another way to a cluster than HTTP. What the options say of
+    /// hosts, authentication and compression is that way's business.
+    #[must_use]
+    pub fn over(
+        pipeline: Arc<Pipeline>,
+        options: SearchOptions,
+        environment: Environment,
+        cluster: Arc<dyn Cluster>,
+    ) -> Self {
+        Self(Arc::new(Shared {
             pipeline,
-            transport,
+            cluster,
             pace: Pace::new(options.max_in_flight),
             max_bytes: AtomicUsize::new(options.max_bytes),
             proven: AtomicBool::new(false),
             environment,
             options,
-        })))
+        }))
     }
 
     /// Delivers the records of one source partition, in their order. Returns when each is delivered, refused
@@ -132,6 +145,8 @@ impl Shared {
             let wait = later_ms.unwrap_or(deadline_ms).saturating_sub(now_ms);
             let wait = Duration::from_millis(u64::try_from(wait).unwrap_or_default());
             tokio::select! {
+                // What comes at one moment is taken in one order, so that a simulation repeats itself.
+                biased;
                 Some(sent) = under_way.next() => self.take(sent, delivery, counts),
                 () = freed, if held_back => {}
                 () = tokio::time::sleep(wait) => {}
@@ -153,7 +168,7 @@ impl Shared {
         }
         let left = deadline_ms.saturating_sub(self.environment.now_ms());
         let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
-        let answer = self.transport.bulk(body, left.min(self.options.request_timeout)).await;
+        let answer = self.cluster.bulk(body, left.min(self.options.request_timeout)).await;
         let (outcome, bytes) = match answer {
             Err(Failure { sent, reason }) => (Outcome::Nothing { sent, reason }, 0),
             Ok(answer) if (200..300).contains(&answer.status) => match reply::read(&answer.body) {

@@ -7,6 +7,7 @@ mod tls;
 use std::io::Write as _;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -20,6 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::hosts::{Host, Hosts};
 use self::sign::Signer;
+use crate::cluster::{Answer, Cluster, Failure};
 use crate::environment::Environment;
 use crate::options::{Auth, SearchOptions};
 
@@ -37,23 +39,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept. Servers and balancers keep theirs for longer, so that it is not
 /// they who close it just when it is wanted.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The cluster's answer.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Bytes,
-    /// Length of the body that was sent.
-    pub(crate) sent_bytes: usize,
-}
-
-/// There is no answer.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    /// The cluster may have got the request.
-    pub(crate) sent: bool,
-    pub(crate) reason: String,
-}
 
 /// A request's body.
 #[derive(Debug)]
@@ -104,15 +89,6 @@ impl Transport {
             .build(connector);
         let (gzip, environment) = (options.gzip, environment.clone());
         Some(Self { client, hosts, signer: signer?, gzip, environment })
-    }
-
-    /// Sends a bulk request and waits for the answer, no longer than `timeout`.
-    pub(crate) async fn bulk(&self, body: Vec<u8>, timeout: Duration) -> Result<Answer, Failure> {
-        let mut content = Content { media: "application/x-ndjson", gzip: self.gzip, bytes: body.into() };
-        if self.gzip {
-            content.bytes = compressed(&content.bytes).into();
-        }
-        self.send_to_a_host(Method::POST, PATH, content, timeout).await
     }
 
     /// Sends another request, with a JSON body or none.
@@ -181,6 +157,17 @@ impl Transport {
             Failure { sent: true, reason }
         })?;
         Ok(Answer { status, body: body.to_bytes(), sent_bytes })
+    }
+}
+
+#[async_trait]
+impl Cluster for Transport {
+    async fn bulk(&self, body: Vec<u8>, timeout: Duration) -> Result<Answer, Failure> {
+        let mut content = Content { media: "application/x-ndjson", gzip: self.gzip, bytes: body.into() };
+        if self.gzip {
+            content.bytes = compressed(&content.bytes).into();
+        }
+        self.send_to_a_host(Method::POST, PATH, content, timeout).await
     }
 }
 
