@@ -36,12 +36,12 @@ macro_rules! invariants {
     };
 }
 
-// I5 is kept for the documents of the search sink.
 invariants! {
     RecordOnce, "I1", "a committed record is in the lake exactly once";
     NothingLost, "I2", "an acknowledged record is committed, and one that was given up lies at the on-failure destination";
     OneOutcome, "I3", "rows, dead letters, watermark events and records left out are disjoint and together the committed records";
     PartitionOfRow, "I4", "a row lies in the partition that its own values name";
+    DocumentsAreEvents, "I5", "every acknowledged event has its document or is a dead letter of stage `search`, once, and there is no document without its event";
     PositionsAscend, "I6", "positions only grow, within an entry and from one entry of a lane to the next";
     TailForward, "I7", "a remembered tail only moves forward";
     CheckpointForward, "I8", "the checkpoint moves by one generation, no lane's position back, and on to new entries only with nothing pending";
@@ -51,6 +51,8 @@ invariants! {
     SweptWhenSettled, "I12", "an entry is deleted only when it is published, its files are visible and it is older than retention";
     ReplayChangesNothing, "I13", "delivering any range again, cut in any way, changes nothing";
     RebuiltAlike, "I14", "a file that is built again holds the rows that it was committed with";
+    NewestDocument, "I15", "with `version = \"position\"` no document gives way to one of an earlier record";
+    BulkWellFormed, "I16", "a bulk request is well-formed and no longer than the sink's options allow";
 }
 
 /// Violations that no log line has carried yet.

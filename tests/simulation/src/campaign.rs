@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::coverage::Coverage;
-use crate::store::Mutant;
+use crate::mutant::Mutant;
 use crate::world::{self, Played};
 
 /// Which schedules to play.

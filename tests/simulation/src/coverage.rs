@@ -63,6 +63,24 @@ features! {
     Refused: "records were refused by policy";
     LeftOut: "records were left out by policy";
     FreshLake: "functions opened a lake that was not there yet";
+    BothSinks: "one function fed the lake and the cluster";
+    SearchAlone: "one function fed the cluster alone";
+    TwoFunctions: "two functions read the same shards";
+    DocumentRetried: "a document was taken that had been refused with 429";
+    DocumentConflict: "a document gave way to one that was there";
+    SearchDeadLetters: "documents that the cluster refused became dead letters";
+    RedeliveredForSearch: "records came again for the cluster when the lake had them";
+    SearchGaveUp: "a batch was not in the cluster in time";
+    SearchStopped: "the cluster refused a function and delivery stopped";
+    BulkBusy: "a bulk request was answered with 429";
+    BulkHalved: "a bulk request was answered with 413";
+    BulkNotUnderstood: "a bulk request was answered with 400";
+    BulkInPart: "a bulk request was done in part and its answer lost";
+    LostBulkReply: "a bulk request was done and its answer lost";
+    BulkGarbled: "the answer to a bulk request was not about its documents";
+    LateBulk: "a bulk request took effect long after it was given up";
+    ClusterAway: "the cluster was away for minutes";
+    ClusterForbids: "the cluster let nobody in for minutes";
 }
 
 /// What one schedule has seen. Clones share it.

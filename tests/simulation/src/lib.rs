@@ -1,16 +1,18 @@
 //! The real code under seeded schedules: the ingest function behind a double of Lambda's event source
-//! mapping, publishers and readers, over a store in memory behind lines that are slow, lossy and dead.
+//! mapping, publishers and readers, over a store in memory behind lines that are slow, lossy and dead, and a
+//! search cluster that is worse.
 //! Time is virtual and randomness is drawn from the seed, so that a seed repeats its schedule to the byte.
-//!
-//! A search sink's double belongs beside `store`, with its documents judged in `verdict` (I5).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod campaign;
 mod clock;
+mod cluster;
 mod coverage;
 mod dice;
+mod feeding;
 mod freezing;
 mod mapping;
+mod mutant;
 mod publisher;
 mod reader;
 mod rides;
@@ -26,5 +28,5 @@ mod world;
 
 pub use campaign::{Campaign, Failure, Summary, play_one};
 pub use coverage::{Coverage, Feature, Seen};
-pub use store::Mutant;
+pub use mutant::Mutant;
 pub use world::Played;

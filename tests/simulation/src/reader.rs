@@ -21,6 +21,7 @@ struct File {
     tag: String,
     rides: Vec<u64>,
     dead_letters: Vec<u64>,
+    refused: Vec<u64>,
 }
 
 /// A reader with what it has seen.
@@ -36,8 +37,10 @@ pub(crate) struct Reader {
 pub(crate) struct View {
     /// How often each record is a row.
     pub(crate) rides: BTreeMap<u64, u32>,
-    /// How often each record is a dead letter.
+    /// How often each record is a dead letter because it is no event.
     pub(crate) dead_letters: BTreeMap<u64, u32>,
+    /// How often each record is a dead letter because the cluster has no document of it.
+    pub(crate) refused: BTreeMap<u64, u32>,
 }
 
 /// Looks again and again.
@@ -60,7 +63,9 @@ impl Reader {
                 known => {
                     let file = read(scene, &object.key).await;
                     let is_alike = known.is_none_or(|known| {
-                        known.rides == file.rides && known.dead_letters == file.dead_letters
+                        known.rides == file.rides
+                            && known.dead_letters == file.dead_letters
+                            && known.refused == file.refused
                     });
                     must(Invariant::RebuiltAlike, is_alike, || object.key.clone());
                     file
@@ -76,11 +81,12 @@ impl Reader {
         for file in self.files.values() {
             file.rides.iter().for_each(|&number| *view.rides.entry(number).or_default() += 1);
             file.dead_letters.iter().for_each(|&number| *view.dead_letters.entry(number).or_default() += 1);
+            file.refused.iter().for_each(|&number| *view.refused.entry(number).or_default() += 1);
         }
         scene.trace.note(format_args!(
             "a reader sees {} rows, {} dead letters",
             view.rides.len(),
-            view.dead_letters.len()
+            view.dead_letters.len() + view.refused.len()
         ));
         view.require_at_most_once();
         self.look_at_checkpoint(scene).await;
@@ -110,7 +116,9 @@ impl Reader {
 
 impl View {
     fn require_at_most_once(&self) {
-        for (what, counts) in [("rows", &self.rides), ("dead letters", &self.dead_letters)] {
+        let counts =
+            [("rows", &self.rides), ("dead letters", &self.dead_letters), ("refused", &self.refused)];
+        for (what, counts) in counts {
             let doubled: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
             must(Invariant::SeenAtMostOnce, doubled.is_empty(), || format!("doubled {what}: {doubled:?}"));
         }
@@ -129,7 +137,10 @@ async fn read(scene: &Scene, key: &str) -> File {
         .and_then(|batches| batches.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string()));
     match batches {
         Ok(batches) if key.starts_with("dead_letter/") => {
-            file.dead_letters = batches.iter().flat_map(dead_letters).collect();
+            let letters = batches.iter().flat_map(dead_letters);
+            let (refused, dead_letters): (Vec<_>, Vec<_>) = letters.partition(|(_, stage)| stage == "search");
+            file.refused = refused.into_iter().map(|(number, _)| number).collect();
+            file.dead_letters = dead_letters.into_iter().map(|(number, _)| number).collect();
         }
         Ok(batches) => batches.iter().for_each(|batch| file.rides.extend(rides(key, batch))),
         Err(error) => must(Invariant::RecordOnce, false, || format!("{key}: {error}")),
@@ -137,9 +148,12 @@ async fn read(scene: &Scene, key: &str) -> File {
     file
 }
 
-fn dead_letters(batch: &RecordBatch) -> Vec<u64> {
-    let positions = batch.column_by_name("position").map(AsArray::as_string::<i32>);
-    positions.into_iter().flatten().flatten().filter_map(number_of).collect()
+/// The records of a file of dead letters, each with the stage at which it became one.
+fn dead_letters(batch: &RecordBatch) -> Vec<(u64, String)> {
+    let columns = ["position", "stage"].map(|name| batch.column_by_name(name).map(AsArray::as_string::<i32>));
+    let [Some(positions), Some(stages)] = columns else { return Vec::new() };
+    let letters = positions.iter().zip(stages).filter_map(|(position, stage)| position.zip(stage));
+    letters.filter_map(|(position, stage)| Some((number_of(position)?, stage.to_owned()))).collect()
 }
 
 /// The rides of a file, each of which belongs where it lies.

@@ -18,7 +18,7 @@ id = "rides"
 schema_version = 1
 type_field = "type"
 [events.ride]
-id = ["ride_id"]
+id = ["<id>"]
 event_time = "at"
 fields = [
   { name = "ride_id", type = "int64", required = true },
@@ -26,6 +26,8 @@ fields = [
   { name = "zone", type = "string" },
 ]
 partition = [{ name = "area", field = "zone" }, { name = "day", time = "day" }]
+[events.ride.search]
+<search>
 [events.watermark]
 kind = "watermark"
 event_time = "watermark"
@@ -57,23 +59,47 @@ pub(crate) enum Outcome {
     Refused,
 }
 
-/// A pipeline and what it does with records that cannot be rows.
+/// How rides become documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Each has one of its own.
+    Plain,
+    /// Each has one of its own, and the first to come stays.
+    Created,
+    /// Each has one of its own, into which it is merged.
+    Updated,
+    /// Each has one of its own, and one that the cluster refuses fails the batch.
+    Strict,
+    /// Each zone has an index of its own, of which one is not allowed.
+    Spread,
+    /// All of a zone have one, and the latest stays.
+    Latest,
+}
+
+/// A pipeline and what it does with records that cannot be rows or documents.
 #[derive(Clone, Debug)]
 pub(crate) struct Rides {
     /// As the function has loaded it.
     pub(crate) pipeline: Arc<Pipeline>,
+    /// How its rides become documents.
+    pub(crate) shape: Shape,
 }
 
 impl Rides {
-    /// How many pipelines there are.
-    pub(crate) const COUNT: usize = POLICIES.len();
+    /// How many policies there are.
+    pub(crate) const POLICIES: usize = POLICIES.len();
+    /// How many shapes there are.
+    pub(crate) const SHAPES: usize = SHAPES.len();
 
-    /// One of them.
+    /// The pipeline with these of the policies and shapes.
     #[must_use]
-    pub(crate) fn of(index: usize) -> Self {
+    pub(crate) fn of(policies: usize, shape: usize) -> Self {
         static LOADED: OnceLock<Vec<Arc<Pipeline>>> = OnceLock::new();
-        let loaded = LOADED.get_or_init(|| POLICIES.iter().map(|policies| load(*policies)).collect());
-        Self { pipeline: Arc::clone(&loaded[index % loaded.len()]) }
+        let loaded = LOADED.get_or_init(|| {
+            let all = POLICIES.iter().flat_map(|policies| SHAPES.iter().map(|shape| load(*policies, *shape)));
+            all.collect()
+        });
+        Self { pipeline: Arc::clone(&loaded[policies * SHAPES.len() + shape]), shape: SHAPES[shape].0 }
     }
 
     /// What becomes of a record of this kind.
@@ -96,6 +122,19 @@ impl Rides {
     #[must_use]
     pub(crate) fn refuses(&self) -> bool {
         [Kind::Malformed, Kind::UnknownType].into_iter().any(|kind| self.outcome(kind) == Outcome::Refused)
+            || self.shape == Shape::Strict
+    }
+
+    /// Index and id of a ride's document; `None` if no index may have it.
+    #[must_use]
+    pub(crate) fn place(&self, number: u64) -> Option<(String, String)> {
+        let (index, id) = match self.shape {
+            Shape::Spread if zone(number) == "north" => return None,
+            Shape::Spread => (format!("ride-{}", zone(number)), number.to_string()),
+            Shape::Latest => ("ride".to_owned(), zone(number).to_owned()),
+            _ => ("ride".to_owned(), number.to_string()),
+        };
+        Some((index, id))
     }
 }
 
@@ -107,10 +146,24 @@ const POLICIES: [(&str, &str); 4] = [
     ("dead-letter", "fail"),
 ];
 
-fn load((on_malformed, on_unknown_type): (&str, &str)) -> Arc<Pipeline> {
+/// The shapes, what identifies a document, and what else the pipeline says of them.
+const SHAPES: [(Shape, &str, &str); 6] = [
+    (Shape::Plain, "ride_id", ""),
+    (Shape::Created, "ride_id", "action = \"create\""),
+    (Shape::Updated, "ride_id", "action = \"update\""),
+    (Shape::Strict, "ride_id", "on_rejected = \"fail\""),
+    (Shape::Spread, "ride_id", "index = \"ride-{zone}\"\nallow = [\"ride-s*\"]"),
+    (Shape::Latest, "zone", "version = \"position\""),
+];
+
+fn load(
+    (on_malformed, on_unknown_type): (&str, &str),
+    (_, id, search): (Shape, &str, &str),
+) -> Arc<Pipeline> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let policies = format!("on_malformed = \"{on_malformed}\"\non_unknown_type = \"{on_unknown_type}\"\n");
-    std::fs::write(folder.path().join("pipeline.toml"), policies + DEFINITION).expect("a file");
+    let events = DEFINITION.replace("<id>", id).replace("<search>", search);
+    std::fs::write(folder.path().join("pipeline.toml"), policies + &events).expect("a file");
     Arc::new(Pipeline::load(folder.path()).expect("a pipeline"))
 }
 
@@ -124,6 +177,14 @@ pub(crate) fn sequence(number: u64) -> Position {
 #[must_use]
 pub(crate) fn number_of(sequence: &str) -> Option<u64> {
     sequence.strip_prefix(SEQUENCE_PREFIX)?.parse().ok()
+}
+
+/// The ride of which this is the document; 0 if it is none's.
+#[must_use]
+pub(crate) fn ride_in(source: &str) -> u64 {
+    let digits = source.strip_prefix("{\"ride_id\":").unwrap_or_default();
+    let digits = digits.split(|character: char| !character.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or_default()
 }
 
 /// A ride's zone.

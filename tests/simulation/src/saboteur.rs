@@ -5,8 +5,8 @@ use tripline_lake::layout::JOURNAL;
 use tripline_lake::store::ObjectStore;
 
 use crate::clock::HOUR;
+use crate::mutant::Mutant;
 use crate::scene::Scene;
-use crate::store::Mutant;
 
 /// Deletes what the scene's mutant deletes, for ever.
 pub(crate) async fn sabotage_for_ever(scene: Scene) {

@@ -10,14 +10,17 @@ use tripline_ingest::{Answer, Ingest, IngestError, IngestOptions};
 use tripline_lake::Lake;
 use tripline_lake::invariants::Invariant;
 use tripline_lake::journal::JournalError;
+use tripline_search::Why;
 use tripline_stream::mapping::Reply;
 
 use crate::clock::{MINUTE, SECOND};
+use crate::cluster::Connection;
 use crate::coverage::Feature;
+use crate::feeding::Function;
 use crate::freezing::Freezing;
+use crate::mutant::Mutant;
 use crate::rides::PIPELINE;
 use crate::scene::{Scene, must};
-use crate::store::Mutant;
 
 /// Lambda's bound on a function's start.
 const START: Duration = Duration::from_millis(10 * SECOND);
@@ -35,6 +38,7 @@ struct Sandbox {
 #[derive(Clone, Debug)]
 pub(crate) struct Fleet {
     scene: Scene,
+    function: Function,
     /// Those that an invocation may go to.
     warm: Arc<Mutex<Vec<Arc<Sandbox>>>>,
     /// Invocations under way, those included that nobody waits for.
@@ -44,8 +48,8 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// A fleet with no sandbox yet.
     #[must_use]
-    pub(crate) fn new(scene: &Scene) -> Self {
-        Self { scene: scene.clone(), warm: Arc::default(), running: Arc::default() }
+    pub(crate) fn new(scene: &Scene, function: Function) -> Self {
+        Self { scene: scene.clone(), function, warm: Arc::default(), running: Arc::default() }
     }
 
     /// Invokes the function as a mapping does and returns what the mapping takes from it.
@@ -113,6 +117,9 @@ impl Fleet {
                 scene.seen.saw_if(batch.counts.ignored > 0, Feature::LeftOut);
                 scene.seen.saw_if(!response.is_success(), Feature::PartialResponse);
                 scene.seen.saw_if(!response.is_success(), Feature::Refused);
+                scene.seen.saw_if(batch.search_dead_letters > 0, Feature::SearchDeadLetters);
+                let came_for_search = batch.duplicates == batch.delivered && batch.search.created > 0;
+                scene.seen.saw_if(came_for_search, Feature::RedeliveredForSearch);
                 let is_zombie = answer.is_closed();
                 scene.seen.saw_if(is_zombie && batch.entries > 0, Feature::ZombieCommitted);
                 self.give_back(sandbox);
@@ -137,6 +144,8 @@ impl Fleet {
             IngestError::Journal(JournalError::Crash(_)) => return true,
             IngestError::Journal(JournalError::Deadline { .. }) => seen.saw(Feature::Deadline),
             IngestError::Journal(JournalError::Store(_)) => {}
+            IngestError::Search { why: Why::Operator { .. }, .. } => seen.saw(Feature::SearchStopped),
+            IngestError::Search { why: Why::TimeUp { .. }, .. } => seen.saw(Feature::SearchGaveUp),
             IngestError::Refused { .. } => seen.saw(Feature::Refused),
             IngestError::Journal(JournalError::Invariant { violation, .. }) => {
                 must(violation.invariant, false, || violation.details.clone());
@@ -184,7 +193,8 @@ impl Fleet {
                 || *mutant == Mutant::UnreportedFailures,
             ..IngestOptions::default()
         };
-        let ingest = Ingest::new(Arc::clone(&schedule.rides.pipeline), &lake, options);
+        let connection = Connection::new(process.number, &self.scene);
+        let ingest = ingest(self.function, &self.scene, &lake, connection, options);
         Some(Arc::new(Sandbox { number: process.number, ingest }))
     }
 
@@ -196,15 +206,27 @@ impl Fleet {
     }
 }
 
+fn ingest(
+    function: Function,
+    scene: &Scene,
+    lake: &Lake,
+    connection: Connection,
+    options: IngestOptions,
+) -> Ingest {
+    let (pipeline, clock) = (&scene.schedule.rides.pipeline, &lake.environment().clock);
+    let sinks = function.sinks(scene, lake, connection);
+    Ingest::feeding(sinks, Arc::clone(pipeline), Arc::clone(clock), options)
+}
+
 /// A function that starts cold on a sound line, for what is asked once a schedule is over.
 ///
 /// # Panics
 /// When the lake cannot be opened.
-pub(crate) async fn calm_function(scene: &Scene) -> Ingest {
+pub(crate) async fn calm_function(scene: &Scene, function: Function) -> Ingest {
     let opened = Lake::open(Arc::new(scene.store.memory.clone()), scene.calm(), PIPELINE).await;
     let lake = opened.expect("a sound store opens");
     let options = IngestOptions { partial_responses: true, ..IngestOptions::default() };
-    Ingest::new(Arc::clone(&scene.schedule.rides.pipeline), &lake, options)
+    ingest(function, scene, &lake, Connection::calm(scene), options)
 }
 
 /// Nothing of a schedule takes so long.

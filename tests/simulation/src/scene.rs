@@ -13,10 +13,12 @@ use tripline_lake::environment::{Environment, FailPoint, Mishaps};
 use tripline_lake::invariants::{self, Invariant, Mode};
 
 use crate::clock::{MINUTE, VirtualClock};
+use crate::cluster::Indices;
 use crate::coverage::{Feature, Seen};
 use crate::dice::Dice;
+use crate::mutant::Mutant;
 use crate::schedule::{Schedule, Weather};
-use crate::store::{Backing, Line, Mutant};
+use crate::store::{Backing, Line};
 use crate::trace::Trace;
 
 /// A wrong clock is wrong by less than this: the margin that the protocol keeps is 15 minutes, of which
@@ -30,6 +32,8 @@ pub(crate) struct Scene {
     pub(crate) schedule: Arc<Schedule>,
     /// The store.
     pub(crate) store: Backing,
+    /// The search cluster.
+    pub(crate) indices: Indices,
     /// The right time.
     pub(crate) clock: VirtualClock,
     /// Randomness.
@@ -73,7 +77,8 @@ impl Scene {
         mutant: Mutant,
     ) -> Self {
         let (seen, processes, broken) = (Seen::default(), Arc::default(), Arc::default());
-        Self { schedule: Arc::new(schedule), store, clock, dice, trace, seen, mutant, processes, broken }
+        let (schedule, indices) = (Arc::new(schedule), Indices::new(mutant));
+        Self { schedule, store, indices, clock, dice, trace, seen, mutant, processes, broken }
     }
 
     /// A new process.

@@ -7,11 +7,16 @@ use tripline_lake::publish::PublishOptions;
 use tripline_stream::mapping::{INVOCATION_PAYLOAD_BYTES, MappingSettings};
 
 use crate::clock::{HOUR, MINUTE, SECOND};
+use crate::cluster::ClusterPlan;
 use crate::dice::Dice;
+use crate::feeding::Feeding;
 use crate::rides::Rides;
 
 /// The longest invocation that Lambda has.
 pub(crate) const INVOCATION: u64 = 15 * MINUTE;
+
+/// Schedules of a thousand in which there is a search cluster: they take longer than the others.
+const SEARCHES: u64 = 250;
 
 /// How calls of the store go, each in so many of a thousand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +116,10 @@ pub(crate) struct PublishPlan {
 pub(crate) struct Schedule {
     /// The pipeline.
     pub(crate) rides: Rides,
+    /// What is fed.
+    pub(crate) feeding: Feeding,
+    /// The search cluster.
+    pub(crate) cluster: ClusterPlan,
     /// The stream.
     pub(crate) stream: StreamPlan,
     /// The mapping.
@@ -137,7 +146,13 @@ impl Schedule {
     pub(crate) fn draw(dice: &Dice) -> Self {
         // Now and then a long one; most are short, as most faults need little to show.
         let records = if dice.hits(20) { 120 } else { dice.between(6..=20) };
-        let rides = Rides::of(if dice.hits(600) { 0 } else { dice.index(Rides::COUNT) });
+        let feeding = if dice.hits(SEARCHES) {
+            dice.pick(&[Feeding::Both, Feeding::Both, Feeding::Search, Feeding::Apart])
+        } else {
+            Feeding::Lake
+        };
+        let policies = if dice.hits(600) { 0 } else { dice.index(Rides::POLICIES) };
+        let rides = Rides::of(policies, if feeding.searches() { dice.index(Rides::SHAPES) } else { 0 });
         let stream = StreamPlan {
             roots: dice.between(1..=2),
             records,
@@ -149,8 +164,16 @@ impl Schedule {
         };
         let is_fresh = dice.hits(50);
         let weather = || if is_fresh { Weather::draw(dice).tempered() } else { Weather::draw(dice) };
+        let mapping = MappingPlan::draw(dice, rides.refuses());
+        let cluster = if feeding.searches() {
+            ClusterPlan::draw(dice, mapping.retries.is_some() || mapping.max_age.is_some())
+        } else {
+            ClusterPlan::default()
+        };
         Self {
-            mapping: MappingPlan::draw(dice, rides.refuses()),
+            feeding,
+            cluster,
+            mapping,
             publish: PublishPlan::draw(dice),
             weather: weather(),
             publish_weather: weather(),
@@ -165,7 +188,7 @@ impl Schedule {
 }
 
 /// Some value where the feature is on in this schedule, as every second time it is.
-fn perhaps<T: Copy + Default>(dice: &Dice, choices: &[T]) -> T {
+pub(crate) fn perhaps<T: Copy + Default>(dice: &Dice, choices: &[T]) -> T {
     if dice.hits(500) { dice.pick(choices) } else { T::default() }
 }
 

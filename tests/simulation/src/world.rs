@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tripline_lake::layout::IDENTITY;
@@ -10,9 +11,12 @@ use tripline_lake::store::{Condition, MemoryStore, ObjectStore, Put};
 use tripline_lake::{Environment, Lake};
 
 use crate::clock::VirtualClock;
+use crate::cluster::trouble_for_ever;
 use crate::coverage::{Feature, Seen};
 use crate::dice::Dice;
+use crate::feeding::Feeding;
 use crate::mapping::Mapping;
+use crate::mutant::Mutant;
 use crate::publisher::{expire_uploads_for_ever, publish_for_ever};
 use crate::reader::read_for_ever;
 use crate::rides::PIPELINE;
@@ -20,7 +24,7 @@ use crate::saboteur::sabotage_for_ever;
 use crate::sandbox::let_requests_land;
 use crate::scene::Scene;
 use crate::schedule::Schedule;
-use crate::store::{Backing, Mutant};
+use crate::store::Backing;
 use crate::stream::Stream;
 use crate::trace::Trace;
 use crate::verdict;
@@ -56,13 +60,18 @@ pub(crate) async fn play(seed: u64, mutant: Mutant, is_printed: bool) -> Played 
     } else {
         sign(&scene).await;
     }
+    let feeding = scene.schedule.feeding;
+    scene.seen.saw_if(feeding == Feeding::Both, Feature::BothSinks);
+    scene.seen.saw_if(feeding == Feeding::Search, Feature::SearchAlone);
+    scene.seen.saw_if(feeding == Feeding::Apart, Feature::TwoFunctions);
     scene.unless_broken(play_scene(&scene)).await;
     Played { digest: scene.trace.digest(), steps: scene.trace.steps(), seen: scene.seen.clone() }
 }
 
 async fn play_scene(scene: &Scene) {
     let stream = Arc::new(Stream::draw(&scene.schedule.stream, &scene.dice, &scene.seen));
-    let mapping = Mapping::new(scene, &stream);
+    let functions = scene.schedule.feeding.functions().into_iter();
+    let mappings: Vec<_> = functions.map(|function| Mapping::new(scene, &stream, function)).collect();
     let mut always = JoinSet::new();
     let running = Arc::default();
     for _ in 0..scene.schedule.publish.publishers {
@@ -71,8 +80,9 @@ async fn play_scene(scene: &Scene) {
     always.spawn(read_for_ever(scene.clone()));
     always.spawn(expire_uploads_for_ever(scene.clone()));
     always.spawn(sabotage_for_ever(scene.clone()));
+    always.spawn(trouble_for_ever(scene.clone()));
     let delivered = async {
-        mapping.run().await;
+        join_all(mappings.iter().map(Mapping::run)).await;
         let_requests_land().await;
     };
     let broken = async {
@@ -90,7 +100,7 @@ async fn play_scene(scene: &Scene) {
     }
     always.shutdown().await;
     let_requests_land().await;
-    verdict::judge(scene, &stream, &mapping).await;
+    verdict::judge(scene, &stream, &mappings).await;
 }
 
 /// Puts the signature of a lake that was opened before: proving a store takes forty calls, and few

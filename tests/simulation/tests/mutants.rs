@@ -6,7 +6,7 @@ use std::io::Write;
 use tripline_simulation::{Campaign, Mutant};
 
 /// Schedules within which each mutant must be found. It takes tens for most of them.
-const SCHEDULES: u64 = 3_000;
+const SCHEDULES: u64 = 12_000;
 
 #[test]
 fn every_mutant_is_found() {

@@ -14,15 +14,18 @@ use tokio::sync::watch;
 pub(crate) use destination::{Destination, Reason};
 
 use crate::coverage::Feature;
+use crate::feeding::Function;
+use crate::mutant::Mutant;
 use crate::sandbox::Fleet;
 use crate::scene::Scene;
-use crate::store::Mutant;
 use crate::stream::Stream;
 
 /// The mapping of one stream to one function.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     scene: Scene,
+    /// What its function feeds.
+    pub(crate) function: Function,
     fleet: Fleet,
     stream: Arc<Stream>,
     /// What was given up.
@@ -34,10 +37,11 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// A mapping that has delivered nothing yet.
     #[must_use]
-    pub(crate) fn new(scene: &Scene, stream: &Arc<Stream>) -> Self {
+    pub(crate) fn new(scene: &Scene, stream: &Arc<Stream>, function: Function) -> Self {
         Self {
             scene: scene.clone(),
-            fleet: Fleet::new(scene),
+            function,
+            fleet: Fleet::new(scene, function),
             stream: Arc::clone(stream),
             destination: Destination::default(),
             acknowledged: Mutex::default(),
@@ -67,6 +71,12 @@ impl Mapping {
     #[must_use]
     pub(crate) fn has_acknowledged(&self, number: u64) -> bool {
         self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).contains(&number)
+    }
+
+    /// Whether a shard has moved behind a record upon success, and the record was never given up.
+    #[must_use]
+    pub(crate) fn has_settled(&self, number: u64) -> bool {
+        self.has_acknowledged(number) && !self.destination.has(number)
     }
 
     fn acknowledge(&self, numbers: &[u64]) {

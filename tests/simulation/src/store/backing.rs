@@ -10,41 +10,7 @@ use tripline_lake::store::{
     Completed, Condition, MemoryStore, Object, ObjectMeta, ObjectStore, Put, StoreError,
 };
 
-/// A condition of the protocol that is not met, at the border of the real code. Exactly-once cannot be
-/// had then, and the simulation must find that out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mutant {
-    /// All is as it should be.
-    #[default]
-    None,
-    /// The store ignores `If-None-Match` for journal entries.
-    IgnoresIfNoneMatch,
-    /// The store ignores `If-Match` for the checkpoint.
-    IgnoresIfMatch,
-    /// The store may read the checkpoint as it was before the last write.
-    ReadsOldCheckpoint,
-    /// The bucket has a lifecycle rule for the journal.
-    ExpiresJournal,
-    /// Files go missing after they were seen.
-    LosesFiles,
-    /// The mapping has a `ParallelizationFactor` of 2.
-    ParallelizationFactor,
-    /// The function lists failures although the mapping lacks `ReportBatchItemFailures`.
-    UnreportedFailures,
-}
-
-impl Mutant {
-    /// All that must be found.
-    pub const ALL: [Self; 7] = [
-        Self::IgnoresIfNoneMatch,
-        Self::IgnoresIfMatch,
-        Self::ReadsOldCheckpoint,
-        Self::ExpiresJournal,
-        Self::LosesFiles,
-        Self::ParallelizationFactor,
-        Self::UnreportedFailures,
-    ];
-}
+use crate::mutant::Mutant;
 
 /// The store of a schedule. Clones share it.
 #[derive(Clone, Debug)]

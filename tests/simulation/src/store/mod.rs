@@ -4,5 +4,4 @@ mod backing;
 mod line;
 
 pub(crate) use backing::Backing;
-pub use backing::Mutant;
 pub(crate) use line::Line;

@@ -1,30 +1,36 @@
 //! What must hold once a schedule is over.
 
+mod documents;
+mod replay;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tripline_lake::Lake;
 use tripline_lake::audit::{Audit, audit};
 use tripline_lake::invariants::Invariant;
 use tripline_lake::publish::PublishOptions;
-use tripline_stream::mapping::write_event;
+use tripline_lake::{Lake, Role};
 
 use crate::mapping::Mapping;
 use crate::reader::{Reader, View};
 use crate::rides::{Outcome, PIPELINE};
-use crate::sandbox::{FAR, calm_function};
+use crate::sandbox::FAR;
 use crate::scene::{Scene, must};
-use crate::stream::{Shard, Stream};
+use crate::stream::Stream;
 
-/// Publishes what is left, calmly, and judges what the lake holds.
-pub(crate) async fn judge(scene: &Scene, stream: &Stream, mapping: &Mapping) {
+/// Publishes what is left, calmly, and judges what the lake and the cluster hold.
+pub(crate) async fn judge(scene: &Scene, stream: &Stream, mappings: &[Mapping]) {
     publish_the_rest(scene).await;
     let mut reader = Reader::default();
     let view = reader.look(scene).await;
-    judge_records(scene, stream, mapping, &view);
+    judge_records(scene, stream, mappings, &view);
     let audit = audited(scene).await;
-    judge_counts(scene, stream, mapping, &audit);
-    replay(scene, stream, mapping).await;
+    judge_counts(scene, stream, mappings, &audit, &view);
+    documents::judge(scene, stream, mappings, &view);
+    for mapping in mappings {
+        replay::replay(scene, stream, mapping).await;
+    }
+    documents::judge(scene, stream, mappings, &view);
     let again = reader.look(scene).await;
     must(Invariant::ReplayChangesNothing, again == view, || "a replay changed what readers see".to_owned());
 }
@@ -38,9 +44,9 @@ async fn publish_the_rest(scene: &Scene) {
     must(Invariant::RecordOnce, report.stopped.is_empty() && !report.gave_way, || format!("{report:?}"));
 }
 
-/// Each record is a row, a dead letter, nothing to see, or at the on-failure destination.
-fn judge_records(scene: &Scene, stream: &Stream, mapping: &Mapping, view: &View) {
-    let mut known = View::default();
+/// Each record is a row, a dead letter, nothing to see, or at the on-failure destination, of each function.
+fn judge_records(scene: &Scene, stream: &Stream, mappings: &[Mapping], view: &View) {
+    let mut known = View { refused: view.refused.clone(), ..View::default() };
     for (shard, index, number, kind) in stream.records() {
         let outcome = scene.schedule.rides.outcome(kind);
         let rows = view.rides.get(&number).copied().unwrap_or_default();
@@ -48,18 +54,22 @@ fn judge_records(scene: &Scene, stream: &Stream, mapping: &Mapping, view: &View)
         let tell = || {
             format!("record {number} ({kind:?}), {index} of shard {shard}: {rows} rows, {dead} dead letters")
         };
-        let (may_be_row, may_be_dead) = (outcome == Outcome::Row, outcome == Outcome::DeadLetter);
+        let has_lake = mappings.iter().any(|mapping| mapping.function.feeds_lake());
+        let (may_be_row, may_be_dead) = (outcome == Outcome::Row && has_lake, outcome == Outcome::DeadLetter);
         must(Invariant::OneOutcome, (rows == 0 || may_be_row) && (dead == 0 || may_be_dead), tell);
         must(Invariant::RecordOnce, rows + dead <= 1, tell);
-        let is_kept = match outcome {
-            Outcome::Row | Outcome::DeadLetter => rows + dead == 1,
-            // Counted by lane, see `judge_counts`.
-            Outcome::Counted => mapping.has_acknowledged(number),
-            Outcome::Refused => false,
-        };
-        must(Invariant::NothingLost, is_kept || mapping.destination.has(number), || {
-            format!("{}, and not at the on-failure destination", tell())
-        });
+        for mapping in mappings {
+            let is_kept = match outcome {
+                Outcome::Row if mapping.function.feeds_lake() => rows == 1,
+                Outcome::DeadLetter if mapping.function.keeps_malformed() => dead == 1,
+                // Counted by lane, see `judge_counts`; for documents see `documents`.
+                Outcome::Row | Outcome::DeadLetter | Outcome::Counted => mapping.has_acknowledged(number),
+                Outcome::Refused => false,
+            };
+            must(Invariant::NothingLost, is_kept || mapping.destination.has(number), || {
+                format!("{}, and not at the on-failure destination of {:?}", tell(), mapping.function)
+            });
+        }
         if rows > 0 {
             known.rides.insert(number, rows);
         }
@@ -73,14 +83,22 @@ fn judge_records(scene: &Scene, stream: &Stream, mapping: &Mapping, view: &View)
 }
 
 /// The audit finds no fault, and its counts are the stream's.
-fn judge_counts(scene: &Scene, stream: &Stream, mapping: &Mapping, audit: &Audit) {
+fn judge_counts(scene: &Scene, stream: &Stream, mappings: &[Mapping], audit: &Audit, view: &View) {
     must(Invariant::RecordOnce, audit.is_clean(), || audit.faults.join("; "));
     let is_settled = audit.pending == 0 && audit.foreign.is_empty();
     must(Invariant::CommitReconciles, is_settled, || {
         format!("{} pending, foreign: {:?}", audit.pending, audit.foreign)
     });
+    let lanes = |role| audit.lanes.iter().filter(move |lane| lane.lane.role == role);
+    let letters: u64 = lanes(Role::Search).map(|lane| lane.totals.records).sum();
+    let of_lake = mappings.iter().find(|mapping| mapping.function.feeds_lake());
+    let malformed = if of_lake.is_none() { view.dead_letters.len() } else { 0 };
+    must(Invariant::CommitReconciles, letters == (view.refused.len() + malformed) as u64, || {
+        format!("{letters} letters of the search sink, {} refused, {malformed} malformed", view.refused.len())
+    });
+    let Some(mapping) = of_lake else { return };
     let lanes: BTreeMap<&str, _> =
-        audit.lanes.iter().map(|lane| (lane.lane.partition.as_str(), lane)).collect();
+        lanes(Role::Lake).map(|lane| (lane.lane.partition.as_str(), lane)).collect();
     for shard in &stream.shards {
         let committed = lanes.get(shard.origin.shard.as_str()).map_or(0, |lane| lane.totals.records);
         let taken = |number: &u64, kind| {
@@ -101,31 +119,4 @@ async fn audited(scene: &Scene) -> Audit {
     let pipeline = &scene.schedule.rides.pipeline;
     let audit = audit(&scene.store.memory, PIPELINE, &|table| pipeline.schema(table)).await;
     audit.unwrap_or_else(|error| panic!("the lake cannot be audited: {error}"))
-}
-
-/// Delivers everything again that a shard has moved behind: as one batch, and record by record.
-async fn replay(scene: &Scene, stream: &Stream, mapping: &Mapping) {
-    let before = scene.store.contents().await.unwrap_or_default();
-    let function = calm_function(scene).await;
-    for shard in &stream.shards {
-        let end = moved_behind(shard, mapping);
-        let batches = [0..end, 0..end.min(1), end / 2..end];
-        for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
-            let event = write_event(&shard.origin, &shard.records[batch.clone()]);
-            let answer = function.handle(&event, FAR).await;
-            let is_known = answer.as_ref().is_ok_and(|answer| {
-                answer.response.is_success() && answer.batch.duplicates == batch.len() as u64
-            });
-            must(Invariant::ReplayChangesNothing, is_known, || {
-                format!("{} {batch:?} delivered again: {answer:?}", shard.origin.shard)
-            });
-        }
-    }
-    let after = scene.store.contents().await.unwrap_or_default();
-    must(Invariant::ReplayChangesNothing, before == after, || "a replay changed the store".to_owned());
-}
-
-/// Records up to the last one that was acknowledged and is no refused one.
-fn moved_behind(shard: &Shard, mapping: &Mapping) -> usize {
-    shard.numbers.iter().rposition(|&number| mapping.has_acknowledged(number)).map_or(0, |last| last + 1)
 }
