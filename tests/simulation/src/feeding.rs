@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tripline_ingest::Sinks;
+use tripline_ingest::{Malformed, Sinks};
 use tripline_lake::Lake;
+use tripline_model::decode::Stage;
 use tripline_search::{Environment, SearchSink};
 
 use crate::cluster::Connection;
@@ -91,7 +92,9 @@ impl Function {
             Self::Lake => Sinks::lake(lake),
             Self::Both => Sinks::both(sink(), lake),
             Self::Search { lake_elsewhere } => {
-                Sinks::search(sink(), lake, lake_elsewhere && scene.mutant != Mutant::UntoldLakeElsewhere)
+                let is_told = lake_elsewhere && scene.mutant != Mutant::UntoldLakeElsewhere;
+                let malformed = if is_told { Malformed::Elsewhere } else { Malformed::Letter(Stage::Decode) };
+                Sinks::search(sink(), lake, malformed)
             }
         }
     }

@@ -13,12 +13,13 @@ use tripline_model::pipeline::Pipeline;
 
 pub use difference::differences;
 
+use crate::cluster::Answer;
 use crate::environment::Environment;
 use crate::error::SearchError;
 use crate::options::SearchOptions;
 use crate::reply;
 use crate::template::templates;
-use crate::transport::{Answer, Transport};
+use crate::transport::Transport;
 use crate::verdict::advice;
 
 /// What to prepare besides the templates.
