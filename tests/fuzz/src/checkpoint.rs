@@ -23,7 +23,9 @@ async fn load_and_replace(body: Bytes) {
     let Ok(loaded) = load(&store, "fuzz").await else { return };
     let totals = loaded.checkpoint.totals();
     let _ = (totals.rows(), totals.balanced());
+    let Some(generation) = loaded.checkpoint.generation.checked_add(1) else { return };
     let mut next = loaded.checkpoint.clone();
+    next.generation = generation;
     next.run = "another".to_owned();
     let committed = commit(&store, &loaded, &next).await.expect("a checkpoint that was read can be written");
     let Commit::Done(done) = committed else { panic!("nobody else is there") };
