@@ -19,17 +19,13 @@ pub(crate) struct SearchArguments {
     #[arg(long, value_name = "URL")]
     opensearch: Option<String>,
     /// The same by the name of a domain of Amazon OpenSearch Service, whose endpoint is looked up.
-    #[arg(long, value_name = "NAME", conflicts_with = "opensearch")]
+    #[arg(long, value_name = "NAME", visible_alias = "domain", conflicts_with = "opensearch")]
     opensearch_domain: Option<String>,
 }
 
 impl SearchArguments {
-    /// The sinks that the options and the environment name.
-    pub(crate) async fn connect(
-        &self,
-        pipeline: &Arc<Pipeline>,
-        environment: &Environment,
-    ) -> anyhow::Result<SinkChoices> {
+    /// The sinks' settings: the environment's, with the cluster that the options name.
+    pub(crate) async fn settings(&self) -> anyhow::Result<SinkSettings> {
         let of_environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let url = match &self.opensearch_domain {
@@ -40,7 +36,21 @@ impl SearchArguments {
             None => self.opensearch.clone(),
         };
         let named = url.map(|url| ("TRIPLINE_OPENSEARCH_URL".to_owned(), url));
-        let settings = SinkSettings::from_variables(of_environment.chain(named))?;
+        Ok(SinkSettings::from_variables(of_environment.chain(named))?)
+    }
+
+    /// Name of the domain whose endpoint was looked up.
+    pub(crate) fn domain(&self) -> Option<&str> {
+        self.opensearch_domain.as_deref()
+    }
+
+    /// The sinks that the options and the environment name.
+    pub(crate) async fn connect(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        environment: &Environment,
+    ) -> anyhow::Result<SinkChoices> {
+        let settings = self.settings().await?;
         let sink = match settings.choice {
             SinkChoice::Lake => None,
             SinkChoice::Search { .. } | SinkChoice::Both => {
