@@ -116,10 +116,10 @@ pub struct SourceRecord<'a> {
     pub position: Position,
     /// Index within an aggregated record, whose user records share one position; else 0.
     pub sub_position: u32,
-    /// When the source took the record in, milliseconds since 1970 UTC; `None` where the source
-    /// does not say or where only the producer's word is known.
+    /// When the source took the record in, milliseconds since 1970 UTC; `None` where it does not say.
+    /// A Kafka topic of `CREATE_TIME` gives the producer's word for it.
     pub arrival_ms: Option<i64>,
-    /// Partition key, as text.
+    /// Partition key, as text; a Kafka key that is no UTF-8 in base64.
     pub partition_key: &'a str,
     /// The record itself.
     pub payload: Payload<'a>,

@@ -3,16 +3,19 @@
 use std::borrow::Cow;
 
 use tripline_model::json::{Cursor, JsonError, Kind, Limits, Value};
-use tripline_model::source::PositionError;
+use tripline_model::source::{Position, PositionError, SourcePartition};
 
-use crate::kinesis::{KinesisEvent, RecordReader};
+use crate::kafka::{self, KafkaEvent};
+use crate::kinesis::{KinesisEvent, PartitionRecords, RecordReader};
+use crate::response::{BatchItemFailure, ItemIdentifier};
 
 /// An invocation's event.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Event<'a> {
     /// From a Kinesis event source mapping (`aws:kinesis`).
     Kinesis(KinesisEvent<'a>),
+    /// From a Kafka event source mapping (`aws:kafka`, `SelfManagedKafka`).
+    Kafka(KafkaEvent<'a>),
 }
 
 /// Why an event cannot be taken in. The invocation must fail: without its records' positions no part
@@ -24,20 +27,12 @@ pub enum EnvelopeError {
     Json(JsonError),
     /// JSON of another shape.
     #[error(
-        "the event is {seen}; expected an object with an array \"Records\", as a Kinesis event source mapping \
-         sends it: check what invokes this function"
+        "the event is {seen}; expected an object with an array \"Records\", as a Kinesis event source mapping sends \
+         it, or with an object \"records\", as a Kafka one does: check what invokes this function"
     )]
     Shape {
         /// What was found instead.
         seen: String,
-    },
-    /// A source that is known, but not read yet.
-    #[error(
-        "the event is from {event_source}, which is not supported; give this function a Kinesis event source mapping"
-    )]
-    Unsupported {
-        /// `aws:kafka` (Amazon MSK) or `SelfManagedKafka`.
-        event_source: String,
     },
     /// A record without what places it in its shard.
     #[error("record {index} of the event{}: {problem}", with_sequence(sequence))]
@@ -46,6 +41,16 @@ pub enum EnvelopeError {
         index: usize,
         /// The record's sequence number as it stands, where there is one.
         sequence: Option<String>,
+        /// What is wrong with it.
+        problem: RecordProblem,
+    },
+    /// A record without what places it in its topic-partition.
+    #[error("record {index} of {partition:?} in the event: {problem}")]
+    KafkaRecord {
+        /// The topic-partition, such as `trips-0`.
+        partition: String,
+        /// Index among its records, from 0.
+        index: usize,
         /// What is wrong with it.
         problem: RecordProblem,
     },
@@ -89,6 +94,15 @@ pub enum RecordProblem {
     /// No stream.
     #[error("it has no text \"eventSourceARN\"")]
     NoSource,
+    /// No offset.
+    #[error("it has no \"offset\"")]
+    NoOffset,
+    /// An offset that is none.
+    #[error("its offset is {seen}, expected a whole number")]
+    BadOffset {
+        /// What stands there.
+        seen: String,
+    },
 }
 
 impl From<JsonError> for EnvelopeError {
@@ -116,6 +130,7 @@ impl<'a> Event<'a> {
             return Err(EnvelopeError::Shape { seen: kind_name(kind).to_owned() });
         }
         let mut reader = RecordReader::new(body, arena, epoch);
+        let mut kafka = kafka::Reader::default();
         let mut records_seen = false;
         let mut event_source = None;
         let mut members = Members::default();
@@ -131,7 +146,13 @@ impl<'a> Event<'a> {
                     reader.read(&mut cursor)?;
                     records_seen = true;
                 }
+                b"records" => {
+                    members.add(b"records");
+                    kafka.read(&mut cursor, &mut reader.arena, epoch)?;
+                }
                 b"eventSource" => event_source = cursor.value()?.text(),
+                b"eventSourceArn" => kafka.source_arn(cursor.value()?),
+                b"bootstrapServers" => kafka.bootstrap_servers(cursor.value()?),
                 other => members.add(other),
             }
         }
@@ -140,16 +161,44 @@ impl<'a> Event<'a> {
             return Ok(Self::Kinesis(reader.finish()));
         }
         match event_source.as_deref() {
-            // Where Kafka events will be read: `records` is an object of topic-partitions.
-            Some(source @ ("aws:kafka" | "SelfManagedKafka")) => {
-                Err(EnvelopeError::Unsupported { event_source: source.to_owned() })
-            }
+            Some(source @ ("aws:kafka" | "SelfManagedKafka")) => kafka.finish(source).map(Self::Kafka),
             Some(source) => {
                 let seen = format!("an object of eventSource {:?} without \"Records\"", shorten(source));
                 Err(EnvelopeError::Shape { seen })
             }
             None => Err(EnvelopeError::Shape { seen: members.describe() }),
         }
+    }
+
+    /// The event's records, by source partition.
+    #[must_use]
+    pub fn partitions(&self) -> &[PartitionRecords<'a>] {
+        match self {
+            Self::Kinesis(event) => &event.partitions,
+            Self::Kafka(event) => &event.partitions,
+        }
+    }
+
+    /// The topic of one of the event's source partitions; `None` where there are no topics.
+    #[must_use]
+    pub fn topic<'p>(&self, partition: &'p SourcePartition) -> Option<&'p str> {
+        match self {
+            Self::Kinesis(_) => None,
+            Self::Kafka(_) => Some(kafka::topic_of(&partition.partition)),
+        }
+    }
+
+    /// What asks the event's mapping to deliver a record, and all that follow in its source partition,
+    /// again.
+    #[must_use]
+    pub fn failure(&self, partition: &SourcePartition, from: Position) -> BatchItemFailure {
+        let item = match (self, from.as_u64()) {
+            (Self::Kafka(_), Some(offset)) => {
+                ItemIdentifier::Offset { partition: partition.partition.clone(), offset }
+            }
+            _ => ItemIdentifier::SequenceNumber(from),
+        };
+        BatchItemFailure { item }
     }
 }
 

@@ -52,6 +52,7 @@ impl<'a> KinesisEvent<'a> {
     pub fn parse(body: &'a [u8], arena: &'a mut Vec<u8>, epoch: &str) -> Result<Self, EnvelopeError> {
         match Event::parse(body, arena, epoch)? {
             Event::Kinesis(event) => Ok(event),
+            Event::Kafka(_) => Err(EnvelopeError::Shape { seen: "a Kafka event".to_owned() }),
         }
     }
 
@@ -70,7 +71,7 @@ impl<'a> KinesisEvent<'a> {
 
 /// Reads the elements of `Records` from a cursor.
 pub(crate) struct RecordReader<'a, 'e> {
-    arena: Arena<'a>,
+    pub(crate) arena: Arena<'a>,
     epoch: &'e str,
     partitions: Vec<PartitionRecords<'a>>,
     /// Where each partition is, for events that mix them; the last one needs no look-up.
@@ -218,7 +219,7 @@ impl<'a> Members<'a> {
 }
 
 /// Memory for what cannot be borrowed from the body as it stands.
-struct Arena<'a> {
+pub(crate) struct Arena<'a> {
     free: &'a mut [u8],
 }
 
@@ -231,7 +232,7 @@ impl<'a> Arena<'a> {
     }
 
     /// A record's data. What is not base64, or not even a string, is kept as it stands.
-    fn payload(&mut self, data: Option<Value<'a>>) -> Payload<'a> {
+    pub(crate) fn payload(&mut self, data: Option<Value<'a>>) -> Payload<'a> {
         let Some(data) = data else { return Payload::Undecodable(b"") };
         let decoded = match data.unescaped() {
             Some(base64) => self.decode(base64),
@@ -251,7 +252,7 @@ impl<'a> Arena<'a> {
     }
 
     /// A string without its escapes; empty where there is none.
-    fn text(&mut self, value: Option<Value<'a>>) -> &'a str {
+    pub(crate) fn text(&mut self, value: Option<Value<'a>>) -> &'a str {
         match text(value) {
             None => "",
             Some(Cow::Borrowed(plain)) => plain,

@@ -2,18 +2,20 @@
 //! is answered to them.
 //!
 //! * [`event`]: an event, told by its own source;
-//! * [`kinesis`]: the Kinesis envelope, read in one walk over the body, into borrowed records;
+//! * [`kinesis`], [`kafka`]: their envelopes, read in one walk over the body, into borrowed records;
 //! * [`response`]: partial batch responses;
 //! * [`mapping`]: Lambda's side of a Kinesis mapping as pure functions, for running and testing the
 //!   handler without Lambda.
 
 mod arrival;
 pub mod event;
+pub mod kafka;
 pub mod kinesis;
 pub mod mapping;
 mod reply;
 pub mod response;
 
 pub use event::{EnvelopeError, Event, RecordProblem};
+pub use kafka::KafkaEvent;
 pub use kinesis::{KinesisEvent, PartitionRecords};
 pub use response::BatchResponse;

@@ -7,7 +7,7 @@ use tripline_model::source::{Payload, Position, PositionError};
 use tripline_oracle::Reading;
 use tripline_oracle::event::{EventRecord, read};
 use tripline_stream::mapping::{PutRecord, ShardOrigin, write_event};
-use tripline_stream::{EnvelopeError, Event, KinesisEvent, RecordProblem};
+use tripline_stream::{EnvelopeError, KinesisEvent, RecordProblem};
 
 const STREAM: &str = "arn:aws:kinesis:us-east-2:123456789012:stream/trips";
 const SEQUENCE: &str = "49590338271490256608559692538361571095921575989136588898";
@@ -256,19 +256,6 @@ fn an_event_of_another_shape_says_what_was_seen_and_what_is_expected() {
     }
     let ffs = [0xff; 4];
     assert!(matches!(parse(ffs), Err(EnvelopeError::Json(_))));
-}
-
-#[test]
-fn kafka_is_recognised_and_refused_by_name() {
-    for source in ["aws:kafka", "SelfManagedKafka"] {
-        let body = json!({
-            "eventSource": source, "bootstrapServers": "b-1:9098",
-            "records": {"trips-0": [{"topic": "trips", "partition": 0, "offset": 15, "value": null}]},
-        });
-        let mut arena = Vec::new();
-        let error = Event::parse(body.to_string().as_bytes(), &mut arena, "").unwrap_err();
-        assert_eq!(error, EnvelopeError::Unsupported { event_source: source.to_owned() });
-    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::stream::{self, StreamExt as _};
 use lambda_runtime::Diagnostic;
 use tripline_lake::Lake;
 use tripline_lake::clock::Clock;
@@ -22,6 +23,10 @@ use crate::sinks::{Cause, Place, Setback, Sinks, Taken};
 /// Share of the remaining time that is kept for answering: one tenth, at most a second. A request
 /// that is under way when it begins is given up, and the batch comes again.
 const ANSWER_MARGIN: (i64, i64) = (10, 1_000);
+
+/// Topic-partitions of one event that are taken at a time: while one waits for its sinks, another is
+/// decoded.
+const PARTITIONS_AT_ONCE: usize = 8;
 
 /// What differs per deployment.
 #[derive(Clone, Debug, Default)]
@@ -183,22 +188,24 @@ impl Ingest {
         arena: &mut Vec<u8>,
         deadline_ms: i64,
     ) -> Result<Answer, IngestError> {
-        let Event::Kinesis(event) = Event::parse(body, arena, &self.options.source_epoch)? else {
-            // Other kinds of events are refused by the parser until they are handled here.
-            return Ok(Answer { response: BatchResponse::success(), batch: Batch::default() });
-        };
+        let event = Event::parse(body, arena, &self.options.source_epoch)?;
+        let partitions = event.partitions();
         if let Some(check) = &self.mapping_check {
-            for PartitionRecords { partition, .. } in &event.partitions {
-                check.check(&partition.source).await?;
+            for PartitionRecords { partition, .. } in partitions {
+                check.check(&partition.source, event.topic(partition)).await?;
             }
         }
-        let mut batch = Batch { partitions: event.partitions.len() as u64, ..Batch::default() };
+        let mut batch = Batch { partitions: partitions.len() as u64, ..Batch::default() };
         let mut response = BatchResponse::success();
         let mut first_error = None;
-        for PartitionRecords { partition, records } in &event.partitions {
+        let mut takes = Vec::with_capacity(partitions.len());
+        for PartitionRecords { partition, records } in partitions {
+            takes.push(self.take(Place::of(partition), records, deadline_ms));
+        }
+        let taken: Vec<Taken> = stream::iter(takes).buffered(PARTITIONS_AT_ONCE).collect().await;
+        for (PartitionRecords { partition, records }, taken) in partitions.iter().zip(taken) {
             batch.delivered += records.len() as u64;
-            let Taken { lake, search, letters, setback } =
-                self.take(Place::of(partition), records, deadline_ms).await;
+            let Taken { lake, search, letters, setback } = taken;
             batch.add(lake);
             batch.add_search(&search, &letters);
             let Some(Setback { from, cause }) = setback else { continue };
@@ -206,10 +213,10 @@ impl Ingest {
             let record = at.map(|record| record.position).unwrap_or_default();
             // With one source partition of which nothing is in there is nothing to save by a partial
             // response, and an error is what alarms watch for.
-            let is_whole = from == 0 && event.partitions.len() == 1 && !matches!(cause, Cause::Refused(_));
+            let is_whole = from == 0 && partitions.len() == 1 && !matches!(cause, Cause::Refused(_));
             if self.options.partial_responses && !is_whole {
                 warn(partition, record, &cause);
-                response.failures.extend(BatchResponse::retry_from(record).failures);
+                response.failures.push(event.failure(partition, record));
             } else {
                 first_error.get_or_insert_with(|| error(partition, record, cause));
             }

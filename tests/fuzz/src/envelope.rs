@@ -1,10 +1,11 @@
-//! Kinesis events against `serde_json`'s reading of them.
+//! Events of Kinesis and Kafka against `serde_json`'s reading of them.
 
 use serde_json::Value;
 use tripline_model::source::Payload;
 use tripline_oracle::Reading;
 use tripline_oracle::event::{self, EventRecord};
-use tripline_stream::{Event, KinesisEvent};
+use tripline_stream::Event;
+use tripline_stream::kinesis::PartitionRecords;
 
 use crate::input::Plan;
 
@@ -18,7 +19,7 @@ pub fn envelope(input: &[u8]) {
     let shown = || String::from_utf8_lossy(body);
     match (event::read(body), ours) {
         (Reading::Unknown, _) | (Reading::Refused, Err(_)) => {}
-        (Reading::Read(theirs), Ok(Event::Kinesis(ours))) => compare(&theirs, &ours),
+        (Reading::Read(theirs), Ok(ours)) => compare(&theirs, &ours),
         // Of members that stand there twice the last counts, but a first "Records" must be sound too.
         (Reading::Read(_), Err(_)) if body_has_records_twice(body) => {}
         (Reading::Read(_), Err(error)) => panic!("refused ({error}): {}", shown()),
@@ -32,8 +33,12 @@ fn body_has_records_twice(body: &[u8]) -> bool {
     body.matches("ecords\"").count() > 1 || body.contains("\\u")
 }
 
-fn compare(theirs: &[EventRecord], ours: &KinesisEvent<'_>) {
-    assert_eq!(ours.len(), theirs.len());
+fn compare(theirs: &[EventRecord], ours: &Event<'_>) {
+    let is_kafka = matches!(ours, Event::Kafka(_));
+    let mut partitions: Vec<&PartitionRecords<'_>> = ours.partitions().iter().collect();
+    if is_kafka {
+        partitions.sort_by_key(|group| &group.partition.partition);
+    }
     let mut groups: Vec<(&str, &str, Vec<&EventRecord>)> = Vec::new();
     for record in theirs {
         match groups
@@ -44,8 +49,8 @@ fn compare(theirs: &[EventRecord], ours: &KinesisEvent<'_>) {
             None => groups.push((&record.source, &record.shard, vec![record])),
         }
     }
-    assert_eq!(ours.partitions.len(), groups.len());
-    for (ours, (source, shard, theirs)) in ours.partitions.iter().zip(groups) {
+    assert_eq!(partitions.len(), groups.len());
+    for (ours, (source, shard, theirs)) in partitions.into_iter().zip(groups) {
         let partition = &ours.partition;
         assert_eq!((&*partition.source, &*partition.partition, &*partition.epoch), (source, shard, "epoch"));
         assert_eq!(ours.records.len(), theirs.len());
@@ -53,7 +58,12 @@ fn compare(theirs: &[EventRecord], ours: &KinesisEvent<'_>) {
             assert_eq!((ours.position.to_string(), ours.sub_position), (theirs.position.clone(), 0));
             assert_eq!(ours.partition_key, theirs.partition_key);
             assert!(is_payload(ours.payload, &theirs.payload), "{ours:?} is not {theirs:?}");
-            assert!(is_arrival(ours.arrival_ms, &theirs.arrival), "{ours:?} is not {theirs:?}");
+            let same_arrival = if is_kafka {
+                ours.arrival_ms == theirs.arrival.as_i64()
+            } else {
+                is_arrival(ours.arrival_ms, &theirs.arrival)
+            };
+            assert!(same_arrival, "{ours:?} is not {theirs:?}");
         }
     }
 }
@@ -103,7 +113,38 @@ const KINESIS: [(&str, &str); 5] = [
     ("kinesisSchemaVersion", "\"1.0\""),
 ];
 
+/// Members of a Kafka event and of its records.
+const CLUSTER: [(&str, &str); 3] = [
+    ("eventSource", "\"aws:kafka\""),
+    ("eventSourceArn", "\"arn:aws:kafka:us-east-1:123456789012:cluster/trips/5c3b-3\""),
+    ("bootstrapServers", "\"b-2:9098,b-1:9098\""),
+];
+const TOPIC_RECORD: [(&str, &str); 6] = [
+    ("offset", "15"),
+    ("timestamp", "1545084650987"),
+    ("key", "\"MTIz\""),
+    ("value", "\"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==\""),
+    ("headers", "[{\"source\":[104,255]}]"),
+    ("topic", "\"trips\""),
+];
+
 fn build(mut plan: Plan<'_>) -> Vec<u8> {
+    if plan.byte() >= 128 { build_kafka(plan) } else { build_kinesis(plan) }
+}
+
+fn build_kafka(mut plan: Plan<'_>) -> Vec<u8> {
+    let mut partitions = Vec::new();
+    while !plan.is_over() && partitions.len() < 4 {
+        let name = plan.below(3);
+        let count = plan.below(4);
+        let records: Vec<_> = (0..count).map(|_| object(&mut plan, &TOPIC_RECORD, None)).collect();
+        partitions.push([format!("\"t-{name}\":[").as_bytes(), &records.join(&b","[..]), b"]"].concat());
+    }
+    let records = [b"{", partitions.join(&b","[..]).as_slice(), b"}"].concat();
+    object(&mut plan, &CLUSTER, Some((b"\"records\"", &records)))
+}
+
+fn build_kinesis(mut plan: Plan<'_>) -> Vec<u8> {
     let mut records = Vec::new();
     while !plan.is_over() && records.len() < 8 {
         let kinesis = object(&mut plan, &KINESIS, None);

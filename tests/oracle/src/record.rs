@@ -61,6 +61,7 @@ impl<'p> RecordOracle<'p> {
     /// Reads a payload; refused is what becomes a dead letter.
     #[must_use]
     pub fn read(&self, payload: &[u8]) -> Reading<Decoded> {
+        let payload = behind_header(payload);
         Reading::of(payload, |value| {
             let Value::Object(object) = value else { return None };
             // The same text once more, for the spelling of numbers.
@@ -111,6 +112,17 @@ impl<'p> RecordOracle<'p> {
             .collect();
         if unknown.is_empty() { Value::Null } else { unknown.into() }
     }
+}
+
+/// What follows a schema registry's header, Confluent's or Glue's, if it is to be an object.
+fn behind_header(payload: &[u8]) -> &[u8] {
+    let length = match payload {
+        [0, ..] => 5,
+        [3, 0, ..] => 18,
+        _ => 0,
+    };
+    let content = payload.get(length..).unwrap_or_default();
+    if content.trim_ascii().starts_with(b"{") { content } else { payload }
 }
 
 /// The value of a field, from its text.

@@ -101,13 +101,9 @@ pub(super) async fn send(
             }
             let body = event(record).with_context(|| place.clone())?;
             let mut arena = Vec::new();
-            let Event::Kinesis(event) =
-                Event::parse(&body, &mut arena, of.epoch).with_context(|| place.clone())?
-            else {
-                return Err(anyhow!("{place}: only batches of Kinesis are read"));
-            };
+            let event = Event::parse(&body, &mut arena, of.epoch).with_context(|| place.clone())?;
             found += 1;
-            for partition in &event.partitions {
+            for partition in event.partitions() {
                 let batch = Batch { lake, senders, partition };
                 let sent = batch.send(dry_run).await.with_context(|| place.clone())?;
                 records += partition.records.len() as u64;

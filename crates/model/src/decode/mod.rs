@@ -17,6 +17,7 @@ mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
 mod value;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -129,7 +130,8 @@ impl<'p> Decoder<'p> {
                 self.reader.pipeline.event_time_from != EventTimeFrom::Watermarks
             }
         };
-        let arrival = record.arrival_ms.unwrap_or(self.now_ms);
+        // Where it is the producer's word, its clock may be the one that is wild.
+        let arrival = record.arrival_ms.map_or(self.now_ms, |arrival| arrival.min(self.now_ms));
         if feeds && event_time_ms <= arrival.saturating_add(self.reader.pipeline.future_bound_ms) {
             self.event_time_max_ms = self.event_time_max_ms.max(Some(event_time_ms));
         }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::reason::{Reason, Refusal};
 use super::record::{Record, describe};
+use super::wire;
 use crate::json::{self, Kind};
 use crate::pipeline::{Members, NullPolicy, Pipeline, Policy};
 use crate::source::{Payload, SourceRecord};
@@ -40,7 +41,7 @@ impl<'p> Reader<'p> {
         Self { pipeline, record: Record::new(&pipeline.members) }
     }
 
-    /// Reads a record: its bytes and the index of its event type.
+    /// Reads a record: its JSON text and the index of its event type.
     pub(crate) fn read<'r>(&mut self, record: &SourceRecord<'r>) -> Result<(&'r [u8], usize), Unsound> {
         let payload = match record.payload {
             Payload::Bytes(payload) => payload,
@@ -55,6 +56,7 @@ impl<'p> Reader<'p> {
             let message = format!("the record is {length} bytes, and {allowed} are allowed");
             return Err(Refusal::new(Reason::TooLarge, message).into());
         }
+        let payload = wire::json_of(payload)?;
         if is_null(payload) {
             return Err(Refusal::new(Reason::NullValue, "the record is empty or a null").into());
         }

@@ -44,13 +44,15 @@ pub enum Reason {
     UnknownType,
     /// The search cluster has a newer document of its id.
     VersionConflict,
+    /// A schema registry's header stands before what is no JSON, or what is compressed.
+    WireFormat,
     /// A field is of another type than the pipeline says, or does not fit it.
     WrongType,
 }
 
 impl Reason {
     /// Every reason, in order of the code.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BadDatetime,
         Self::BadIndex,
         Self::BatchFull,
@@ -70,6 +72,7 @@ impl Reason {
         Self::UndecodablePayload,
         Self::UnknownType,
         Self::VersionConflict,
+        Self::WireFormat,
         Self::WrongType,
     ];
 
@@ -96,6 +99,7 @@ impl Reason {
             Self::UndecodablePayload => "undecodable-payload",
             Self::UnknownType => "unknown-type",
             Self::VersionConflict => "version-conflict",
+            Self::WireFormat => "wire-format",
             Self::WrongType => "wrong-type",
         }
     }

@@ -50,15 +50,19 @@ impl LambdaMappings {
 
 #[async_trait]
 impl Mappings for LambdaMappings {
-    // Asked by source: a question by function name would leave out the mappings of aliases.
+    // Asked by source where it has an ARN: a question by function name leaves out the mappings of aliases.
     async fn of(&self, source: &str) -> Result<Vec<SourceMapping>, String> {
-        let client = self.client().await;
-        let mut pages = client.list_event_source_mappings().event_source_arn(source).into_paginator().send();
+        let question = self.client().await.list_event_source_mappings();
+        let by_arn = source.starts_with("arn:");
+        let question =
+            if by_arn { question.event_source_arn(source) } else { question.function_name(&self.function) };
+        let mut pages = question.into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| DisplayErrorContext(error).to_string())?;
             let own = |mapping: &&EventSourceMappingConfiguration| {
                 mapping.function_arn().is_some_and(|arn| self.is_own(arn))
+                    && (by_arn || mapping.self_managed_event_source().is_some())
             };
             found.extend(page.event_source_mappings().iter().filter(own).map(SourceMapping::from));
         }
@@ -77,6 +81,7 @@ impl From<&EventSourceMappingConfiguration> for SourceMapping {
                 .function_response_types()
                 .contains(&FunctionResponseType::ReportBatchItemFailures),
             tumbling_window_seconds: mapping.tumbling_window_in_seconds().unwrap_or(0),
+            topics: mapping.topics().to_vec(),
         }
     }
 }

@@ -34,17 +34,23 @@ pub struct SourceMapping {
     pub reports_batch_item_failures: bool,
     /// Seconds of its tumbling window; 0 where it has none.
     pub tumbling_window_seconds: i32,
+    /// Topics that it delivers; none where its source is a stream.
+    pub topics: Vec<String>,
 }
 
 /// Where mappings are found.
 #[async_trait]
 pub trait Mappings: Debug + Send + Sync + 'static {
-    /// The mappings by which `source`, an ARN, invokes this function, under any alias or version.
+    /// The mappings by which `source`, an ARN or the URL of a self-managed Kafka cluster, invokes this
+    /// function, under any alias or version where the source has an ARN.
     ///
     /// # Errors
     /// Why they cannot be seen, for a log.
     async fn of(&self, source: &str) -> Result<Vec<SourceMapping>, String>;
 }
+
+/// A stream's ARN, or a cluster with one of its topics.
+type Source = (String, Option<String>);
 
 /// Looks at mappings, now and then.
 #[derive(Debug)]
@@ -53,7 +59,7 @@ pub(crate) struct MappingCheck {
     clock: Arc<dyn Clock>,
     partial_responses: bool,
     /// When the mappings of a source were last looked at and found right, or could not be seen.
-    looked_ms: Mutex<HashMap<String, i64>>,
+    looked_ms: Mutex<HashMap<Source, i64>>,
 }
 
 impl MappingCheck {
@@ -61,16 +67,23 @@ impl MappingCheck {
         Self { mappings, clock, partial_responses, looked_ms: Mutex::default() }
     }
 
-    /// Makes sure that what delivers `source` is fit for exactly-once. Mappings that cannot be seen
-    /// are warned about and otherwise taken as they are promised to be.
-    pub(crate) async fn check(&self, source: &str) -> Result<(), MappingFault> {
+    /// Makes sure that what delivers `source`, or `topic` of it, is fit for exactly-once. Mappings that
+    /// cannot be seen are warned about and otherwise taken as they are promised to be.
+    pub(crate) async fn check(&self, source: &str, topic: Option<&str>) -> Result<(), MappingFault> {
         let now_ms = self.clock.now_ms();
         let is_known = |looked_ms: &i64| (0..LOOK_AGAIN_MS).contains(&(now_ms - looked_ms));
-        if self.looked().get(source).is_some_and(is_known) {
+        let key = (source.to_owned(), topic.map(str::to_owned));
+        if self.looked().get(&key).is_some_and(is_known) {
             return Ok(());
         }
         match self.mappings.of(source).await {
-            Ok(mappings) => judge(source, &mappings, self.partial_responses)?,
+            Ok(mut mappings) => {
+                // Each topic of a cluster may have a mapping of its own.
+                mappings.retain(|mapping| {
+                    topic.is_none_or(|topic| mapping.topics.iter().any(|own| own == topic))
+                });
+                judge(source, &mappings, self.partial_responses)?;
+            }
             Err(error) => tracing::warn!(
                 source,
                 error,
@@ -78,11 +91,11 @@ impl MappingCheck {
                  set TRIPLINE_CHECK_MAPPING=false"
             ),
         }
-        self.looked().insert(source.to_owned(), now_ms);
+        self.looked().insert(key, now_ms);
         Ok(())
     }
 
-    fn looked(&self) -> MutexGuard<'_, HashMap<String, i64>> {
+    fn looked(&self) -> MutexGuard<'_, HashMap<Source, i64>> {
         self.looked_ms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,6 +7,8 @@
 //! Streams and Lambda". Time is left to the caller: who runs a batch window calls
 //! [`Batcher::finish`] when it ends.
 
+pub mod kafka;
+
 use std::fmt::Write as _;
 use std::mem;
 use std::ops::Range;
