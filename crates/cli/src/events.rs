@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use tripline_model::source::Position;
+use tripline_stream::mapping::kafka::{self, Cluster, TimestampType, TopicPartition, TopicRecord};
 use tripline_stream::mapping::{PutRecord, ShardOrigin, write_event};
 
 use crate::source::{self, Entry, Source};
@@ -21,12 +22,17 @@ pub struct EventsArguments {
 }
 
 /// Trips that the samples are made of.
-const TRIPS: usize = 90;
+const TRIPS: usize = 110;
 /// A sequence number as Kinesis gives them; the records count on from it.
 const FIRST_SEQUENCE: &str = "49590338271490256608559692538361571095921575989136588898";
 /// When the first record arrived: the evening of the sample's last day, milliseconds since 1970 UTC.
 const FIRST_ARRIVAL_MS: i64 = 1_554_076_800_000;
 const STREAM: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/taxi-trips";
+const TOPIC: &str = "taxi-trips";
+const CLUSTER: &str =
+    "arn:aws:kafka:us-east-1:123456789012:cluster/taxi/3f2b8c54-7a01-4a7e-8f5b-0d3c5e9a6b21-2";
+const BROKERS: &str = "b-1.taxi.3f2b8c.c2.kafka.us-east-1.amazonaws.com:9098,\
+                       b-2.taxi.3f2b8c.c2.kafka.us-east-1.amazonaws.com:9098";
 const ROLE: &str = "arn:aws:iam::123456789012:role/tripline-ingest";
 
 /// Writes the samples.
@@ -80,7 +86,55 @@ fn samples(trips: &[Vec<u8>]) -> Vec<(&'static str, Vec<u8>)> {
         ("kinesis-duplicates.json", event(2, &duplicates(take(10)))),
         ("kinesis-late.json", event(3, &numbered(0, late(take(12))))),
         ("kinesis-empty.json", event(4, &[])),
+        ("kafka-trips.json", kafka_event(true, partitioned(take(20)))),
+        ("kafka-self-managed.json", kafka_event(false, partitioned(take(6)))),
+        ("kafka-wire.json", kafka_event(true, vec![topic_partition(0, wire(take(3)))])),
     ]
+}
+
+fn kafka_event(msk: bool, partitions: Vec<TopicPartition>) -> Vec<u8> {
+    let (arn, servers) = if msk {
+        (Some(CLUSTER), BROKERS)
+    } else {
+        (None, "kafka-1.example.com:9092,kafka-2.example.com:9092")
+    };
+    let cluster = Cluster { arn: arn.map(str::to_owned), bootstrap_servers: servers.to_owned() };
+    let mut event = kafka::write_event(&cluster, &partitions);
+    event.push(b'\n');
+    event
+}
+
+/// One half in each of two partitions.
+fn partitioned(mut trips: Vec<Vec<u8>>) -> Vec<TopicPartition> {
+    let second = trips.split_off(trips.len() / 2);
+    let values = |trips: Vec<Vec<u8>>| trips.into_iter().map(Some).collect();
+    vec![topic_partition(0, values(trips)), topic_partition(1, values(second))]
+}
+
+/// Records with keys, and headers that are no text.
+fn topic_partition(partition: i32, values: Vec<Option<Vec<u8>>>) -> TopicPartition {
+    let record = |(value, number): (Option<Vec<u8>>, u64)| TopicRecord {
+        offset: 15 + number,
+        timestamp_ms: FIRST_ARRIVAL_MS + i64::try_from(number).unwrap_or_default() * 137,
+        timestamp_type: TimestampType::CreateTime,
+        key: Some(format!("{partition}-{number}").into_bytes()),
+        value,
+        headers: vec![("producer".to_owned(), vec![b't', b'l', b'c', 0xff])],
+    };
+    let records = values.into_iter().zip(0..).map(record).collect();
+    TopicPartition { topic: TOPIC.to_owned(), partition, records }
+}
+
+/// Trips behind the headers of schema registries, what is no JSON behind them, and a tombstone.
+fn wire(trips: Vec<Vec<u8>>) -> Vec<Option<Vec<u8>>> {
+    const CONFLUENT: &[u8] = b"\x00\x00\x00\x00\x07";
+    const GLUE: &[u8] = b"\x03\x00\xb7\xb4\xa7\xf0\x9c\x96\x4e\x4a\xa6\x87\xfb\x5d\xe9\xef\x0c\x63";
+    let headers = [b"", CONFLUENT, GLUE];
+    let mut values: Vec<_> =
+        headers.into_iter().zip(trips).map(|(header, trip)| Some([header, &trip].concat())).collect();
+    values.push(Some([CONFLUENT, b"\x02\x06avro"].concat()));
+    values.push(None);
+    values
 }
 
 fn numbered(from: u64, payloads: Vec<Vec<u8>>) -> Vec<PutRecord> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::{Value, json};
-use support::{Bench, Sample, taxi};
+use support::{Bench, Sample, kafka_sample, taxi};
 use tripline_test_support::{Answer, Function};
 
 /// Lambda's API with some mappings; keeps the request lines.
@@ -111,6 +111,48 @@ async fn a_mapping_that_would_lose_records_is_refused_before_anything_is_written
             assert!(error.contains(part), "{part} is not in: {error}");
         }
     }
+}
+
+#[tokio::test]
+async fn topics_of_a_cluster_may_have_mappings_of_their_own_but_each_only_one() {
+    let of = |id: u32, topic: &str| {
+        mapping(json!({
+            "UUID": format!("00000000-0000-0000-0000-{id:012}"),
+            "EventSourceArn": kafka_sample("trips")["eventSourceArn"],
+            "Topics": [topic],
+        }))
+    };
+    let cases = [
+        (vec![of(1, "taxi-trips"), of(2, "other")], None),
+        (vec![of(1, "taxi-trips"), of(2, "taxi-trips")], Some("2 event source mappings")),
+        (vec![of(1, "other"), of(2, "other")], None),
+    ];
+    for (mappings, refused) in cases {
+        let bench = Bench::new().await;
+        let function = start(&bench, &LambdaApi::with(&mappings));
+        let answer = function.invoke(kafka_sample("trips").to_string().into_bytes()).unwrap();
+        match (answer.error(), refused) {
+            (Some(error), Some(refused)) => assert!(error.contains(refused), "{error}"),
+            (None, None) => assert_eq!(bench.trips().await, 20),
+            (error, _) => panic!("{error:?} under {mappings:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn mappings_of_a_self_managed_cluster_are_asked_for_by_the_functions_name() {
+    let bench = Bench::new().await;
+    let api = LambdaApi::with(&[
+        mapping(json!({"ParallelizationFactor": 2, "Topics": ["taxi-trips"]})),
+        mapping(json!({"SelfManagedEventSource": {}, "Topics": ["taxi-trips"], "FunctionResponseTypes": []})),
+    ]);
+    let function = start(&bench, &api);
+    let answer = function.invoke(kafka_sample("self-managed").to_string().into_bytes()).unwrap();
+    let error = answer.error().unwrap();
+    assert!(error.contains("lacks ReportBatchItemFailures"), "{error}");
+    let asked = api.requests();
+    assert!(asked.iter().all(|line| line.contains("FunctionName=test")), "{asked:?}");
+    assert!(bench.entries().await.is_empty());
 }
 
 #[tokio::test]

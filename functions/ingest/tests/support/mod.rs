@@ -99,6 +99,12 @@ impl Sample {
     }
 }
 
+/// A sample event of Kafka, to be changed at will.
+pub fn kafka_sample(name: &str) -> Value {
+    let path = repository().join("events").join(format!("kafka-{name}.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
 /// A lake in a folder of its own.
 pub struct Bench {
     pub folder: TempDir,
