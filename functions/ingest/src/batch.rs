@@ -196,34 +196,74 @@ impl Ingest {
             }
         }
         let mut batch = Batch { partitions: partitions.len() as u64, ..Batch::default() };
-        let mut response = BatchResponse::success();
-        let mut first_error = None;
         let mut takes = Vec::with_capacity(partitions.len());
         for PartitionRecords { partition, records } in partitions {
             takes.push(self.take(Place::of(partition), records, deadline_ms));
         }
         let taken: Vec<Taken> = stream::iter(takes).buffered(PARTITIONS_AT_ONCE).collect().await;
+        let mut failed = Vec::new();
         for (PartitionRecords { partition, records }, taken) in partitions.iter().zip(taken) {
             batch.delivered += records.len() as u64;
             let Taken { lake, search, letters, setback } = taken;
             batch.add(lake);
             batch.add_search(&search, &letters);
-            let Some(Setback { from, cause }) = setback else { continue };
-            let at = records.get(from).or(records.first());
-            let record = at.map(|record| record.position).unwrap_or_default();
-            // With one source partition of which nothing is in there is nothing to save by a partial
-            // response, and an error is what alarms watch for.
-            let is_whole = from == 0 && partitions.len() == 1 && !matches!(cause, Cause::Refused(_));
-            if self.options.partial_responses && !is_whole {
-                warn(partition, record, &cause);
-                response.failures.push(event.failure(partition, record));
-            } else {
-                first_error.get_or_insert_with(|| error(partition, record, cause));
+            if let Some(Setback { from, cause }) = setback {
+                let at = records.get(from).or(records.first());
+                let record = at.map(|record| record.position).unwrap_or_default();
+                failed.push(Failed { partition, record, from, cause });
             }
         }
-        match first_error {
-            Some(error) => Err(error),
-            None => Ok(Answer { response, batch }),
+        // Where nothing at all is in there is nothing to save by a partial response, and an error is what
+        // alarms watch for.
+        let whole = failed.len() == partitions.len() && failed.iter().all(Failed::is_whole);
+        let mut failed = failed.into_iter();
+        if (whole || !self.options.partial_responses)
+            && let Some(first) = failed.next()
+        {
+            failed.for_each(|other| other.warn());
+            return Err(first.into());
+        }
+        let failures = failed.map(|failed| {
+            failed.warn();
+            event.failure(failed.partition, failed.record)
+        });
+        Ok(Answer { response: BatchResponse { failures: failures.collect() }, batch })
+    }
+}
+
+/// Records of a source partition that must come again.
+struct Failed<'a> {
+    partition: &'a SourcePartition,
+    /// The first of them, and its index.
+    record: Position,
+    from: usize,
+    cause: Cause,
+}
+
+impl Failed<'_> {
+    /// Nothing of the source partition is in, and not because a record is refused.
+    const fn is_whole(&self) -> bool {
+        self.from == 0 && !matches!(self.cause, Cause::Refused(_))
+    }
+
+    /// Says why a part of a batch comes again.
+    fn warn(&self) {
+        let Self { partition, record, cause, .. } = self;
+        match cause {
+            Cause::Refused(reason) => tracing::warn!(%partition, %record, %reason, "record refused"),
+            Cause::Journal(error) => tracing::error!(%partition, %record, %error, "source partition failed"),
+            Cause::Search(why) => tracing::error!(%partition, %record, %why, "not in the search cluster"),
+        }
+    }
+}
+
+impl From<Failed<'_>> for IngestError {
+    fn from(Failed { partition, record, cause, .. }: Failed<'_>) -> Self {
+        let partition = partition.clone();
+        match cause {
+            Cause::Journal(error) => error.into(),
+            Cause::Refused(refusal) => Self::Refused { partition, record, reason: refusal.to_string() },
+            Cause::Search(why) => Self::Search { partition, record, why },
         }
     }
 }
@@ -248,24 +288,6 @@ impl Batch {
         self.entries += u64::from(letters.entry.is_some());
         self.bytes += letters.bytes as u64;
         self.puts += u64::from(letters.puts);
-    }
-}
-
-/// Says why a part of a batch comes again.
-fn warn(partition: &SourcePartition, record: Position, cause: &Cause) {
-    match cause {
-        Cause::Refused(reason) => tracing::warn!(%partition, %record, %reason, "record refused"),
-        Cause::Journal(error) => tracing::error!(%partition, %record, %error, "source partition failed"),
-        Cause::Search(why) => tracing::error!(%partition, %record, %why, "not in the search cluster"),
-    }
-}
-
-fn error(partition: &SourcePartition, record: Position, cause: Cause) -> IngestError {
-    let partition = partition.clone();
-    match cause {
-        Cause::Journal(error) => error.into(),
-        Cause::Refused(refusal) => IngestError::Refused { partition, record, reason: refusal.to_string() },
-        Cause::Search(why) => IngestError::Search { partition, record, why },
     }
 }
 

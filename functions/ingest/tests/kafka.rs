@@ -110,6 +110,14 @@ async fn without_partial_responses_the_whole_batch_fails_and_comes_again() {
 }
 
 #[tokio::test]
+async fn where_nothing_is_in_the_invocation_fails() {
+    let bench = Bench::new().await;
+    let body = kafka_sample("trips").to_string();
+    let error = bench.ingest(true).handle(body.as_bytes(), 1_000).await.unwrap_err();
+    assert!(matches!(error, IngestError::Journal(JournalError::Deadline { .. })), "{error}");
+}
+
+#[tokio::test]
 async fn json_behind_a_registrys_header_is_a_row_and_all_else_a_dead_letter_that_says_so() {
     let bench = Bench::new().await;
     let batch = handle(&bench, &kafka_sample("wire"), true).await.unwrap().batch;
