@@ -1,10 +1,13 @@
 //! Records.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
+use flate2::bufread::ZlibDecoder;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tripline_model::batch::Section;
@@ -61,7 +64,7 @@ impl<'p> RecordOracle<'p> {
     /// Reads a payload; refused is what becomes a dead letter.
     #[must_use]
     pub fn read(&self, payload: &[u8]) -> Reading<Decoded> {
-        let payload = behind_header(payload);
+        let payload = &*behind_header(payload);
         Reading::of(payload, |value| {
             let Value::Object(object) = value else { return None };
             // The same text once more, for the spelling of numbers.
@@ -115,14 +118,20 @@ impl<'p> RecordOracle<'p> {
 }
 
 /// What follows a schema registry's header, Confluent's or Glue's, if it is to be an object.
-fn behind_header(payload: &[u8]) -> &[u8] {
-    let length = match payload {
-        [0, ..] => 5,
-        [3, 0, ..] => 18,
-        _ => 0,
+fn behind_header(payload: &[u8]) -> Cow<'_, [u8]> {
+    let after = |length: usize| payload.get(length..).unwrap_or_default();
+    let content = match payload {
+        [0, ..] => Cow::Borrowed(after(5)),
+        [3, 0, ..] => Cow::Borrowed(after(18)),
+        [3, 5, ..] => {
+            let mut content = Vec::new();
+            let mut decoder = ZlibDecoder::new(after(18));
+            let whole = decoder.read_to_end(&mut content).is_ok() && decoder.into_inner().is_empty();
+            if whole { Cow::Owned(content) } else { Cow::Borrowed(payload) }
+        }
+        _ => Cow::Borrowed(payload),
     };
-    let content = payload.get(length..).unwrap_or_default();
-    if content.trim_ascii().starts_with(b"{") { content } else { payload }
+    if content.trim_ascii().starts_with(b"{") { content } else { Cow::Borrowed(payload) }
 }
 
 /// The value of a field, from its text.

@@ -140,6 +140,7 @@ impl<'p> Decoder<'p> {
 
     fn decode(&mut self, record: &SourceRecord<'_>) -> Result<Sound, Unsound> {
         let (payload, index) = self.reader.read(record)?;
+        let payload = &*payload;
         let pipeline = self.reader.pipeline;
         let (Some(event), Some(table)) = (pipeline.events.get(index), self.tables.get_mut(index)) else {
             return Err(Refusal::new(Reason::Internal, "there is no such event type").into());

@@ -42,7 +42,7 @@ impl<'p> Reader<'p> {
     }
 
     /// Reads a record: its JSON text and the index of its event type.
-    pub(crate) fn read<'r>(&mut self, record: &SourceRecord<'r>) -> Result<(&'r [u8], usize), Unsound> {
+    pub(crate) fn read<'r>(&mut self, record: &SourceRecord<'r>) -> Result<(Cow<'r, [u8]>, usize), Unsound> {
         let payload = match record.payload {
             Payload::Bytes(payload) => payload,
             Payload::Undecodable(_) => {
@@ -56,12 +56,13 @@ impl<'p> Reader<'p> {
             let message = format!("the record is {length} bytes, and {allowed} are allowed");
             return Err(Refusal::new(Reason::TooLarge, message).into());
         }
-        let payload = wire::json_of(payload)?;
-        if is_null(payload) {
+        let payload = wire::json_of(payload, limits.record_bytes)?;
+        if is_null(&payload) {
             return Err(Refusal::new(Reason::NullValue, "the record is empty or a null").into());
         }
-        self.record.read(payload, &json::Limits { depth: limits.nesting })?;
-        Ok((payload, self.event_index(payload)?))
+        self.record.read(&payload, &json::Limits { depth: limits.nesting })?;
+        let index = self.event_index(&payload)?;
+        Ok((payload, index))
     }
 
     /// Index of the record's event type.

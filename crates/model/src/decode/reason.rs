@@ -44,7 +44,7 @@ pub enum Reason {
     UnknownType,
     /// The search cluster has a newer document of its id.
     VersionConflict,
-    /// A schema registry's header stands before what is no JSON, or what is compressed.
+    /// A schema registry's header stands before what is no JSON, or cannot be unpacked.
     WireFormat,
     /// A field is of another type than the pipeline says, or does not fit it.
     WrongType,

@@ -123,6 +123,7 @@ impl<'p> Documents<'p> {
 
     fn make(&mut self, record: &SourceRecord<'_>, body: &mut Vec<u8>) -> Result<Made, Stop> {
         let (payload, index) = self.reader.read(record)?;
+        let payload = &*payload;
         let pipeline = self.reader.pipeline;
         let internal = || Refusal::new(Reason::Internal, "there is no such event type");
         let event = pipeline.events.get(index).ok_or_else(internal)?;
