@@ -17,6 +17,7 @@ MACHETE_VERSION := 0.9.1
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TRIPLINE := $(TARGET)/debug/tripline
 SAMPLE := pipelines/taxi/sample
+PIPELINE  ?= taxi
 SCHEDULES ?= 1000
 SEED      ?= 0
 KILLS     ?= 200
@@ -31,15 +32,17 @@ LAKE      ?= $(TARGET)/demo-lake
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: LAKE=<folder or s3://bucket/prefix>: where the demo's lake goes ($(LAKE))"
+	@echo "  Variables: PIPELINE=<folder of pipelines/>: what the demo sends ($(PIPELINE))"
+	@echo "             LAKE=<folder or s3://bucket/prefix>: where the demo's lake goes ($(LAKE))"
 	@echo "             OPENSEARCH_URL=<url>: a cluster that the demo indexes in, too"
 
-demo: ## Real taxi trips through the real handlers into Parquet: no server, no account; OPENSEARCH_URL= for documents too
+demo: ## Real taxi trips, or PIPELINE=adtech, through the real handlers into Parquet: no server, no account
 	$(CARGO) build --quiet --package tripline-cli
 	@rm -rf $(TARGET)/demo-lake
-	$(TRIPLINE) run --pipeline pipelines/taxi --input $(SAMPLE) --lake $(LAKE) $(addprefix --opensearch ,$(OPENSEARCH_URL))
+	$(TRIPLINE) run --pipeline pipelines/$(PIPELINE) --input pipelines/$(PIPELINE)/sample --lake $(LAKE) \
+	    $(addprefix --opensearch ,$(OPENSEARCH_URL))
 	@echo
-	$(TRIPLINE) audit --pipeline pipelines/taxi --lake $(LAKE)
+	$(TRIPLINE) audit --pipeline pipelines/$(PIPELINE) --lake $(LAKE)
 
 test: servers test-rust test-readers test-lambda test-fuzz ## Everything there is to test, real servers included
 

@@ -41,6 +41,18 @@ impl Desk {
 
     /// What a command prints; it must end with this exit code.
     pub fn tripline(&self, command: &str, more: &[&str], code: i32) -> String {
+        let mut process = self.command(command);
+        process.arg("--lake").arg(self.path("lake"));
+        said(process.args(more), code)
+    }
+
+    /// What `setup` prints, which needs no lake.
+    pub fn setup(&self, more: &[&str]) -> String {
+        said(self.command("setup").args(more), 0)
+    }
+
+    /// The tool with the desk's pipeline and variables.
+    fn command(&self, command: &str) -> Command {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tripline"));
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("TRIPLINE_")) {
@@ -49,10 +61,7 @@ impl Desk {
         }
         process.envs(self.variables.iter().map(|(name, value)| (name, value)));
         process.arg(command).arg("--pipeline").arg(self.path("pipeline"));
-        let output = process.arg("--lake").arg(self.path("lake")).args(more).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        String::from_utf8(output.stdout).unwrap() + &said
+        process
     }
 
     /// Runs a file of the desk through the pipeline, and publishes.
@@ -62,8 +71,21 @@ impl Desk {
 
     /// Rows of trips and dead letters that a reader sees; the audit is clean.
     pub fn seen(&self) -> (u64, u64) {
-        let audit: Value = serde_json::from_str(&self.tripline("audit", &["--json"], 0)).unwrap();
-        let rows = |table: &str| audit["tables"][table]["rows"].as_u64().unwrap_or_default();
-        (rows("trip"), rows("dead_letter"))
+        let [trips, dead_letters] = self.rows(["trip", "dead_letter"]);
+        (trips, dead_letters)
     }
+
+    /// Rows of these tables that a reader sees; the audit is clean.
+    pub fn rows<const N: usize>(&self, tables: [&str; N]) -> [u64; N] {
+        let audit: Value = serde_json::from_str(&self.tripline("audit", &["--json"], 0)).unwrap();
+        tables.map(|table| audit["tables"][table]["rows"].as_u64().unwrap_or_default())
+    }
+}
+
+/// What a process prints on both of its outputs.
+fn said(process: &mut Command, code: i32) -> String {
+    let output = process.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    String::from_utf8(output.stdout).unwrap() + &said
 }

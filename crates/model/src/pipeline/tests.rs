@@ -80,6 +80,32 @@ fn the_taxi_pipeline_is_sound() {
 }
 
 #[test]
+fn the_adtech_pipeline_is_sound() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/adtech");
+    let pipeline = Pipeline::load(&dir).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((pipeline.id.as_str(), pipeline.on_null), ("adtech", NullPolicy::Ignore));
+    let of_type = |name: &str| &pipeline.events[pipeline.event_of_type(name).unwrap()];
+    let columns = |event: &Event| -> Vec<String> {
+        event.schema.fields().iter().map(|field| field.name().clone()).collect()
+    };
+    let (impressions, clicks) = (of_type("impressions"), of_type("clicks"));
+    assert_eq!((&*impressions.table, &*clicks.table), ("impressions", "clicks"));
+    assert_eq!(
+        columns(impressions),
+        ["bid_id", "campaign_id", "creative_details", "country_code", "created_at", "continent"]
+    );
+    assert_eq!(columns(clicks), ["correlation_id", "tracker", "created_at"]);
+    let countries = &impressions.derived[0].lookup;
+    let continent = |code| countries.find_text(code).and_then(|number| countries.value(number));
+    assert_eq!(
+        ["NA", "NZ", "AQ", "", "nz"].map(|code| continent(code).unwrap()),
+        ["Africa", "Oceania", "Antarctica", "Unknown", "Unknown"]
+    );
+    let indices = [impressions, clicks].map(|event| event.search.as_ref().unwrap().index.pattern());
+    assert_eq!(indices, ["impressions", "clicks"]);
+}
+
+#[test]
 fn a_sound_pipeline_is_what_its_file_says() {
     let pipeline = Pipeline::load(folder(SOUND, SITES).path()).unwrap();
     assert_eq!(pipeline.type_field, "type");
