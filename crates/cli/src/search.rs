@@ -8,7 +8,7 @@ use tripline_ingest::{Malformed, Sinks};
 use tripline_lake::{Environment, Lake};
 use tripline_model::decode::Stage;
 use tripline_model::pipeline::Pipeline;
-use tripline_search::{SearchSink, endpoint_of_domain};
+use tripline_search::{SearchOptions, SearchSink, Shown, Viewer, endpoint_of_domain};
 use tripline_settings::{SinkChoice, SinkSettings, connect_search};
 
 /// Where the search cluster is, if there is one. How to reach it is said by the functions' own variables,
@@ -57,16 +57,28 @@ impl SearchArguments {
                 connect_search(&settings, pipeline, environment).await?
             }
         };
-        Ok(SinkChoices { sink, choice: settings.choice })
+        let cluster = settings.search.filter(|_| sink.is_some());
+        Ok(SinkChoices { sink, cluster, choice: settings.choice })
     }
+}
+
+/// The time and the randomness of the lake's environment, for the search cluster.
+pub(crate) fn search_environment(environment: &Environment) -> tripline_search::Environment {
+    let (clock, entropy) = (Arc::clone(&environment.clock), Arc::clone(&environment.entropy));
+    tripline_search::Environment::new(move || clock.now_ms(), move || entropy.next())
 }
 
 /// The sinks that there are.
 #[derive(Clone, Debug)]
 pub(crate) struct SinkChoices {
     sink: Option<SearchSink>,
+    /// Of the sink's cluster.
+    cluster: Option<SearchOptions>,
     choice: SinkChoice,
 }
+
+/// Documents of each event type that are shown.
+const SHOWN: usize = 2;
 
 impl SinkChoices {
     /// Their names.
@@ -92,6 +104,25 @@ impl SinkChoices {
     /// The lake alone, where it is one of them.
     pub(crate) fn lake(&self, lake: &Lake) -> Option<Sinks> {
         self.has_lake().then(|| Sinks::lake(lake))
+    }
+
+    /// What the indices of each event type have; nothing where there is no cluster.
+    pub(crate) async fn shown(
+        &self,
+        pipeline: &Pipeline,
+        environment: &Environment,
+    ) -> anyhow::Result<Vec<Shown>> {
+        let Some(cluster) = &self.cluster else { return Ok(Vec::new()) };
+        let viewer = Viewer::connect(cluster, &search_environment(environment)).await?;
+        let mut all: Vec<Shown> = Vec::new();
+        for search in pipeline.events.iter().filter_map(|event| event.search.as_ref()) {
+            let shown = viewer.show(search, SHOWN).await?;
+            // Event types may share an index.
+            if all.iter().all(|other| other.indices != shown.indices) {
+                all.push(shown);
+            }
+        }
+        Ok(all)
     }
 
     /// The search cluster alone, for records that the lake gets by another way.

@@ -178,7 +178,13 @@ fn each_event_type_is_searched_in_an_index_of_its_own() {
     assert_eq!(made, format!("{}: created\n{}: created\n", template("impressions"), template("clicks")));
 
     for _ in 0..2 {
-        desk.tripline("run", &["--input", &sample(), "--opensearch", node.url()], 0);
+        let said = desk.tripline("run", &["--input", &sample(), "--opensearch", node.url()], 0);
+        for shown in [
+            "index impressions            400   documents in all\n  impressions/",
+            "index clicks                 120   documents in all\n  clicks/",
+        ] {
+            assert!(said.contains(shown), "{said}");
+        }
         assert_eq!(seen(&desk), [IMPRESSIONS, CLICKS, 0]);
         for (index, documents) in [("impressions", IMPRESSIONS), ("clicks", CLICKS)] {
             ask(node, "POST", &format!("/{index}/_refresh"), &Value::Null);

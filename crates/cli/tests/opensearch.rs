@@ -45,6 +45,12 @@ fn documents(node: &OpenSearch, index: &str) -> u64 {
     ask(node, "GET", &format!("/{index}/_count"), "")["count"].as_u64().unwrap()
 }
 
+/// Ids and beginnings of the documents of an index that a run shows.
+fn shown<'p>(printed: &'p str, index: &str) -> Vec<(&'p str, &'p str)> {
+    let documents = printed.lines().filter_map(|line| line.strip_prefix(&format!("  {index}/")));
+    documents.map(|line| line.trim_end_matches('…').split_once("  ").unwrap()).collect()
+}
+
 #[test]
 fn every_shipped_trip_is_one_document_however_often_and_in_whatever_order_it_is_sent() {
     let Some(node) = OpenSearch::shared_for("every shipped trip is one document") else { return };
@@ -61,6 +67,17 @@ fn every_shipped_trip_is_one_document_however_often_and_in_whatever_order_it_is_
         desk.variables = vec![("TRIPLINE_SINKS", "search".to_owned())];
         let printed = desk.tripline("run", &[vec!["--opensearch", node.url()], more].concat(), 0);
         assert!(printed.contains("documents indexed"), "{printed}");
+        assert!(printed.contains("index trips-thrice         6,500   documents in all\n"), "{printed}");
+        let shown = shown(&printed, index);
+        assert_eq!(shown.len(), 2, "{printed}");
+        for (id, source) in shown {
+            let found = node.request("GET", &format!("/{index}/_source/{id}"), "").unwrap();
+            assert!(
+                source.chars().count() == 200 && found.body.starts_with(source),
+                "{source}\n{}",
+                found.body
+            );
+        }
         assert_eq!(documents(node, index), SAMPLE, "{printed}");
         assert_eq!(desk.seen(), (0, 0), "the lake is no sink here");
     }

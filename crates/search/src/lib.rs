@@ -23,6 +23,7 @@ mod sink;
 pub mod template;
 mod transport;
 pub mod verdict;
+mod viewer;
 
 pub use cluster::{Answer, Cluster, Failure};
 pub use delivered::{Delivered, Refused, SearchCounts, Undelivered, Why};
@@ -32,3 +33,4 @@ pub use environment::Environment;
 pub use error::SearchError;
 pub use options::{Auth, MAX_BODY_BYTES, SearchOptions, Service, SigV4};
 pub use sink::SearchSink;
+pub use viewer::{Document, ShowError, Shown, Viewer};

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use support::{
-    deliver, now_ms, options, origin, pipeline, records, refused, sink, undelivered, visit, visits,
+    deliver, environment, now_ms, options, origin, pipeline, records, refused, sink, undelivered, visit,
+    visits,
 };
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::SourceRecord;
-use tripline_search::{Delivered, SearchOptions, SearchSink};
+use tripline_search::{Delivered, SearchOptions, SearchSink, Viewer};
 use tripline_test_support::{OpenSearch, or_left_out};
 
 fn ask(server: &OpenSearch, method: &str, path: &str, body: &Value) -> Value {
@@ -68,6 +69,48 @@ async fn each_event_type_has_its_index_and_a_replay_out_of_order_changes_nothing
         assert_eq!((again.counts.created, again.counts.updated), (0, part.len() as u64));
     }
     assert_eq!((count(server, "types-visit"), count(server, "types-page-view")), (400, 100));
+}
+
+#[tokio::test]
+async fn a_viewer_sees_how_many_documents_there_are_and_some_as_they_were_sent() {
+    let Some(server) = OpenSearch::shared_for("a_viewer_sees_documents") else { return };
+    let pipeline = pipeline(
+        r#"id = "viewed"
+        schema_version = 1
+        default_type = "visit"
+        [events.visit]
+        id = ["id"]
+        event_time = "at"
+        fields = [{ name = "id", type = "string" }, { name = "at", type = "timestamp", required = true }]
+        partition = [{ name = "day", time = "day" }]
+        search.index = "viewed-{at|yyyy}""#,
+    );
+    let viewer = Viewer::connect(&options(server.url()), &environment()).await.unwrap();
+    let search = pipeline.events[0].search.as_ref().unwrap();
+    let nothing = viewer.show(search, 2).await.unwrap();
+    assert_eq!((nothing.indices.as_str(), nothing.count, nothing.documents), ("viewed-*", 0, vec![]));
+    let payloads: Vec<String> = (0..30)
+        .map(|number| {
+            let year = 2018 + number % 3;
+            format!(r#"{{"who": "é",  "id": "{number}", "count": 1.0, "at": "{year}-03-01T00:00:00Z"}}"#)
+        })
+        .collect();
+    all_safe(&deliver(&sink_of(server, &pipeline).await, &payloads, 60).await);
+    let shown = viewer.show(search, 7).await.unwrap();
+    assert_eq!((shown.count, shown.documents.len()), (30, 7), "found at once, in three indices");
+    for document in shown.documents {
+        let sent = &payloads[document.id.parse::<usize>().unwrap()];
+        let year = &sent[sent.len() - 22..sent.len() - 18];
+        assert_eq!((document.index, &document.source), (format!("viewed-{year}"), sent));
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_looked_at_is_named_with_the_reason() {
+    let pipeline = visits("unseen", "");
+    let viewer = Viewer::connect(&options("http://127.0.0.1:1"), &environment()).await.unwrap();
+    let error = viewer.show(pipeline.events[0].search.as_ref().unwrap(), 2).await.unwrap_err().to_string();
+    assert!(error.starts_with("cannot look at unseen-visit: http://127.0.0.1:1 does not answer"), "{error}");
 }
 
 #[tokio::test]

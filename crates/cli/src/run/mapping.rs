@@ -13,7 +13,7 @@ use tripline_lake::store::ObjectStore;
 use tripline_lake::{Environment, Lake};
 use tripline_model::batch::Counts;
 use tripline_model::pipeline::Pipeline;
-use tripline_search::SearchCounts;
+use tripline_search::{SearchCounts, Shown};
 use tripline_stream::mapping::{MappingSettings, PutRecord, Reply, ShardOrigin, next_after, write_event};
 
 use super::drill::Drill;
@@ -97,6 +97,11 @@ impl Mapping {
 
     pub(super) fn lake(&self) -> &Lake {
         &self.lake
+    }
+
+    /// What the search cluster has, if there is one.
+    pub(super) async fn shown(&self) -> anyhow::Result<Vec<Shown>> {
+        self.sinks.shown(&self.pipeline, &self.environment).await
     }
 
     pub(super) fn settings(&self) -> MappingSettings {

@@ -90,6 +90,12 @@ pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         None => None,
     };
     bar.finish_and_clear();
+    let elapsed = began.elapsed();
+    // Everything is done by now: that it cannot be looked at is no failure.
+    let documents = run.mapping.shown().await.unwrap_or_else(|error| {
+        run.notes.push(format!("{error:#}"));
+        Vec::new()
+    });
     let totals = before.as_ref().zip(after.as_ref());
     let summary = Summary {
         lake: &arguments.lake.lake,
@@ -101,7 +107,8 @@ pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         ),
         published: after.as_ref().map(|totals| Published { totals, files: &run.mapping.published, format }),
         delivered: &run.mapping.delivered,
-        elapsed: began.elapsed(),
+        documents: &documents,
+        elapsed,
         notes: &run.notes,
     };
     summary.print();

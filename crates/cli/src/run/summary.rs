@@ -1,5 +1,6 @@
 //! What a person wants to see after a run.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,12 +9,16 @@ use tripline_lake::journal::entry::Totals;
 use tripline_lake::publish::{FileFormat, PublishedFile};
 use tripline_model::batch::{Counts, DEAD_LETTER_TABLE};
 use tripline_model::pipeline::Pipeline;
+use tripline_search::Shown;
 
 use super::mapping::Delivered;
 use crate::text::{grouped, size};
 
 /// Columns of the table of rows; further values are summed up in a last one.
 const COLUMNS: usize = 8;
+
+/// Characters of a document that are shown at most.
+const DOCUMENT_CHARACTERS: usize = 200;
 
 pub(super) struct Summary<'a> {
     pub(super) lake: &'a str,
@@ -23,6 +28,8 @@ pub(super) struct Summary<'a> {
     /// `None` where publishing was left to others.
     pub(super) published: Option<Published<'a>>,
     pub(super) delivered: &'a Delivered,
+    /// What the search cluster has.
+    pub(super) documents: &'a [Shown],
     pub(super) elapsed: Duration,
     pub(super) notes: &'a [String],
 }
@@ -95,6 +102,7 @@ impl Summary<'_> {
             Some(published) => self.queries(published, &mut out),
             None => line(&mut out, format_args!("not published yet   `tripline publish` does it")),
         }
+        self.documents.iter().for_each(|shown| documents(shown, &mut out));
         out
     }
 
@@ -179,6 +187,24 @@ fn dead_letters(totals: &Totals) -> u64 {
     totals.tables.get(DEAD_LETTER_TABLE).map_or(0, |table| table.rows)
 }
 
+/// How many documents there are, and some of them.
+fn documents(shown: &Shown, out: &mut String) {
+    let label = format!("index {}", shown.indices);
+    line(out, format_args!("{label:<20}{:>12}   documents in all", grouped(shown.count)));
+    for document in &shown.documents {
+        let source = cut(&document.source, DOCUMENT_CHARACTERS);
+        line(out, format_args!("  {}/{}  {source}", document.index, document.id));
+    }
+}
+
+/// A text, or what fits of it with `…` at its end.
+fn cut(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Rows by day, downwards, and by the first partition key, across.
 fn rows_by_day(table: &str, files: &[PublishedFile]) -> String {
     let mut cells: BTreeMap<(String, String), u64> = BTreeMap::new();
@@ -244,6 +270,8 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use tripline_search::Document;
+
     use super::*;
 
     fn file(partition: &str, rows: u64) -> PublishedFile {
@@ -254,6 +282,26 @@ mod tests {
             rows,
             bytes: 10,
         }
+    }
+
+    #[test]
+    fn documents_are_shown_with_their_ids_and_long_ones_are_cut() {
+        let document = |id: &str, source: &str| Document {
+            index: "trips-2019".to_owned(),
+            id: id.to_owned(),
+            source: source.to_owned(),
+        };
+        let long = format!("{{\"name\":\"{}\"}}", "é".repeat(200));
+        let documents_shown = vec![document("1", "{\"a\":1}"), document("2", &long)];
+        let shown = Shown { indices: "trips-*".to_owned(), count: 6_500, documents: documents_shown };
+        let mut out = String::new();
+        documents(&shown, &mut out);
+        let expected = format!(
+            "index trips-*              6,500   documents in all\n  trips-2019/1  {{\"a\":1}}\n  trips-2019/2  \
+             {{\"name\":\"{}…\n",
+            "é".repeat(DOCUMENT_CHARACTERS - 9)
+        );
+        assert_eq!(out, expected);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tripline_lake::Environment;
 use tripline_model::pipeline::Pipeline;
 use tripline_search::setup::{Change, Setup, SetupOptions};
 
-use crate::search::SearchArguments;
+use crate::search::{SearchArguments, search_environment};
 
 /// Arguments of `tripline setup`.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,9 +41,7 @@ pub async fn run(arguments: &SetupArguments) -> anyhow::Result<ExitCode> {
     if let Some(domain) = arguments.search.domain() {
         writeln!(out, "domain {domain}: {}", cluster.hosts.join(", "))?;
     }
-    let Environment { clock, entropy, .. } = Environment::default();
-    let environment = tripline_search::Environment::new(move || clock.now_ms(), move || entropy.next());
-    let setup = Setup::connect(&cluster, environment).await?;
+    let setup = Setup::connect(&cluster, search_environment(&Environment::default())).await?;
     let options = SetupOptions { delete_after_days: arguments.delete_after_days };
     let steps = setup.plan(&pipeline, &options).await?;
     ensure!(!steps.is_empty(), "every event type has `search = false`: there is nothing to prepare");

@@ -106,9 +106,7 @@ impl Setup {
     /// # Errors
     /// [`SearchError`] with everything that is wrong with the options.
     pub async fn connect(options: &SearchOptions, environment: Environment) -> Result<Self, SearchError> {
-        let mut faults = options.faults();
-        let transport = Transport::new(options, &environment, &mut faults).await;
-        let transport = transport.filter(|_| faults.is_empty()).ok_or_else(|| SearchError::new(faults))?;
+        let transport = Transport::connect(options, &environment).await?;
         Ok(Self { transport, timeout: options.request_timeout })
     }
 

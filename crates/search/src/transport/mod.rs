@@ -23,6 +23,7 @@ use self::hosts::{Host, Hosts};
 use self::sign::Signer;
 use crate::cluster::{Answer, Cluster, Failure};
 use crate::environment::Environment;
+use crate::error::SearchError;
 use crate::options::{Auth, SearchOptions};
 
 /// What is asked of the cluster. The filter leaves in what is looked at, whatever the cluster would tell.
@@ -59,6 +60,16 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
+    /// The way that the options say, for whoever has nothing else to ask for.
+    pub(crate) async fn connect(
+        options: &SearchOptions,
+        environment: &Environment,
+    ) -> Result<Self, SearchError> {
+        let mut faults = options.faults();
+        let transport = Self::new(options, environment, &mut faults).await;
+        transport.filter(|_| faults.is_empty()).ok_or_else(|| SearchError::new(faults))
+    }
+
     /// `None` only with a fault noted.
     pub(crate) async fn new(
         options: &SearchOptions,
