@@ -127,3 +127,41 @@ fn documents_that_the_index_refused_are_healed_by_a_redrive_after_the_index_is_m
     assert!(again.contains("nothing to send"), "{again}");
     assert_eq!(desk.seen(), (60, 20), "the lake is as it was");
 }
+
+#[test]
+fn a_refused_document_whose_record_the_pipeline_no_longer_takes_stays_a_letter_of_the_cluster() {
+    let Some(node) = OpenSearch::shared_for("a refused document is no event any more") else { return };
+    let index = "trips-stricter";
+    let broken = json!({"mappings": {"properties": {"payment_type": {"type": "boolean"}}}});
+    ask(node, "PUT", &format!("/{index}"), &broken.to_string());
+    let desk = taxi(index);
+    let trip = json!({"type": "trip", "trip_id": 1, "pickup_datetime": "2019-03-01T12:00:00.000Z", "payment_type": 2});
+    desk.write("trips.jsonl", &(trip.to_string() + "\n"));
+    let input = desk.path("trips.jsonl");
+    let search = ["--opensearch", node.url()];
+    desk.tripline("run", &[&search[..], &["--input", input.to_str().unwrap()]].concat(), 0);
+    assert_eq!((documents(node, index), desk.seen()), (0, (1, 1)));
+
+    let sound = std::fs::read_to_string(desk.path("pipeline/pipeline.toml")).unwrap();
+    let stricter = sound.replace("\"payment_type\", type = \"int32\"", "\"payment_type\", type = \"bool\"");
+    assert_ne!(stricter, sound);
+    desk.write("pipeline/pipeline.toml", &stricter);
+    let sent = desk.tripline("redrive", &search, 0);
+    assert!(
+        sent.contains("1 letters sent; 0 rows for the lake, 0 documents, 1 dead letters again"),
+        "{sent}"
+    );
+    desk.tripline("publish", &[], 0);
+    assert_eq!(desk.seen(), (1, 2), "the lake has its row still, and no other");
+
+    // Both mended: what is sent is the letter of the redrive, to the cluster alone.
+    desk.write("pipeline/pipeline.toml", &sound);
+    ask(node, "DELETE", &format!("/{index}"), "");
+    let sent = desk.tripline("redrive", &search, 0);
+    assert!(sent.contains("search  wrong-type"), "{sent}");
+    assert!(
+        sent.contains("1 letters sent; 0 rows for the lake, 1 documents, 0 dead letters again"),
+        "{sent}"
+    );
+    assert_eq!((documents(node, index), desk.seen()), (1, (1, 2)));
+}
