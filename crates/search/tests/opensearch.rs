@@ -259,9 +259,14 @@ async fn an_index_that_is_blocked_refuses_its_documents_and_full_disks_only_dela
     let full = json!({ "index.blocks.read_only_allow_delete": true });
     ask(server, "PUT", "/full-visit/_settings", &full);
     let sink = sink_of(server, &visits("full", "")).await;
-    let delivered = deliver(&sink, &payloads, 6).await;
-    let (record, why) = undelivered(&delivered).unwrap();
-    assert!(record == 0 && why.contains("429 cluster_block_exception"), "{why}");
+    let mut said = Vec::new();
+    for _ in 0..3 {
+        let (record, why) = undelivered(&deliver(&sink, &payloads, 2).await).unwrap();
+        assert_eq!(record, 0, "{why}");
+        said.push(why);
+    }
+    // The last word may be that of a request that the end of the time cut off.
+    assert!(said.iter().any(|why| why.contains("429 cluster_block_exception")), "{said:?}");
     ask(server, "PUT", "/full-visit/_settings", &json!({ "index.blocks.read_only_allow_delete": null }));
     all_safe(&deliver(&sink, &payloads, 30).await);
     assert_eq!((count(server, "full-visit"), count(server, "full-page-view")), (1, 1));
