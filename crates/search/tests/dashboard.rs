@@ -1,10 +1,10 @@
-//! The saved objects of OpenSearch Dashboards that come with the taxi pipeline: they hang together, and what
-//! they count is there.
+//! The saved objects of OpenSearch Dashboards that come with the pipelines: they hang together, and what they
+//! count is there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,16 +15,19 @@ use tripline_search::setup::{Setup, SetupOptions};
 use tripline_search::template::templates;
 use tripline_test_support::OpenSearch;
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/taxi")
+/// The pipelines that have a dashboard.
+const PIPELINES: [&str; 2] = ["taxi", "adtech"];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines").join(name)
 }
 
-fn taxi() -> Arc<Pipeline> {
-    Arc::new(Pipeline::load(&folder()).unwrap())
+fn pipeline(name: &str) -> Arc<Pipeline> {
+    Arc::new(Pipeline::load(&folder(name)).unwrap())
 }
 
-fn saved_objects() -> Vec<Value> {
-    let text = std::fs::read_to_string(folder().join("dashboard.ndjson")).unwrap();
+fn saved_objects(name: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(folder(name).join("dashboard.ndjson")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -37,45 +40,63 @@ fn of_type<'o>(objects: &'o [Value], kind: &str) -> Vec<&'o Value> {
     objects.iter().filter(|object| object["type"] == kind).collect()
 }
 
+/// The title of the index pattern that a chart looks at.
+fn pattern_of<'o>(objects: &'o [Value], chart: &Value) -> &'o str {
+    let id = &chart["references"][0]["id"];
+    let pattern = of_type(objects, "index-pattern").into_iter().find(|pattern| pattern["id"] == *id);
+    pattern.unwrap()["attributes"]["title"].as_str().unwrap()
+}
+
 #[test]
 fn every_reference_and_field_is_there() {
-    let objects = saved_objects();
-    let key = |object: &Value| {
-        (object["type"].as_str().unwrap().to_owned(), object["id"].as_str().unwrap().to_owned())
-    };
-    let keys: BTreeSet<_> = objects.iter().map(key).collect();
-    assert_eq!(keys.len(), objects.len(), "ids are given once");
-    for object in &objects {
-        assert!(object["attributes"]["title"].is_string());
-        for reference in object["references"].as_array().unwrap() {
-            assert!(keys.contains(&key(reference)), "{reference}");
+    for name in PIPELINES {
+        let objects = saved_objects(name);
+        let key = |object: &Value| {
+            (object["type"].as_str().unwrap().to_owned(), object["id"].as_str().unwrap().to_owned())
+        };
+        let keys: BTreeSet<_> = objects.iter().map(key).collect();
+        assert_eq!(keys.len(), objects.len(), "ids are given once");
+        for object in &objects {
+            assert!(object["attributes"]["title"].is_string());
+            for reference in object["references"].as_array().unwrap() {
+                assert!(keys.contains(&key(reference)), "{reference}");
+            }
         }
-    }
-    let [template] = templates(&taxi()).try_into().unwrap();
-    let [pattern] = of_type(&objects, "index-pattern").try_into().unwrap();
-    assert_eq!(json!([pattern["attributes"]["title"]]), template.body["index_patterns"]);
-    let properties = &template.body["template"]["mappings"]["properties"];
-    assert_eq!(properties[pattern["attributes"]["timeFieldName"].as_str().unwrap()]["type"], "date");
-    for chart in of_type(&objects, "visualization") {
-        let state = within(chart, "/attributes/visState");
-        let search = within(chart, "/attributes/kibanaSavedObjectMeta/searchSourceJSON");
-        assert_eq!(
-            (&state["title"], &search["indexRefName"]),
-            (&chart["attributes"]["title"], &chart["references"][0]["name"])
-        );
-        for field in
-            state["aggs"].as_array().unwrap().iter().filter_map(|agg| agg["params"]["field"].as_str())
-        {
-            assert!(properties.get(field).is_some(), "there is no `{field}`");
+        // By the index pattern: what the fields of an event type's index are.
+        let properties: BTreeMap<String, Value> = templates(&pipeline(name))
+            .into_iter()
+            .map(|template| {
+                let pattern = template.body["index_patterns"][0].as_str().unwrap().to_owned();
+                (pattern, template.body["template"]["mappings"]["properties"].clone())
+            })
+            .collect();
+        let patterns = of_type(&objects, "index-pattern");
+        assert_eq!(patterns.len(), properties.len());
+        for pattern in patterns {
+            let fields = &properties[pattern["attributes"]["title"].as_str().unwrap()];
+            assert_eq!(fields[pattern["attributes"]["timeFieldName"].as_str().unwrap()]["type"], "date");
         }
+        for chart in of_type(&objects, "visualization") {
+            let state = within(chart, "/attributes/visState");
+            let search = within(chart, "/attributes/kibanaSavedObjectMeta/searchSourceJSON");
+            assert_eq!(
+                (&state["title"], &search["indexRefName"]),
+                (&chart["attributes"]["title"], &chart["references"][0]["name"])
+            );
+            let fields = &properties[pattern_of(&objects, chart)];
+            let aggs = state["aggs"].as_array().unwrap().iter();
+            for field in aggs.filter_map(|agg| agg["params"]["field"].as_str()) {
+                assert!(fields.get(field).is_some(), "{}: there is no `{field}`", state["title"]);
+            }
+        }
+        let [dashboard] = of_type(&objects, "dashboard").try_into().unwrap();
+        let panels = within(dashboard, "/attributes/panelsJSON");
+        let references = |list: &Value, member: &str| -> Vec<Value> {
+            list.as_array().unwrap().iter().map(|item| item[member].clone()).collect()
+        };
+        assert_eq!(references(&panels, "panelRefName"), references(&dashboard["references"], "name"));
+        assert_eq!(panels.as_array().unwrap().len(), of_type(&objects, "visualization").len());
     }
-    let [dashboard] = of_type(&objects, "dashboard").try_into().unwrap();
-    let panels = within(dashboard, "/attributes/panelsJSON");
-    let references = |list: &Value, member: &str| -> Vec<Value> {
-        list.as_array().unwrap().iter().map(|item| item[member].clone()).collect()
-    };
-    assert_eq!(references(&panels, "panelRefName"), references(&dashboard["references"], "name"));
-    assert_eq!(panels.as_array().unwrap().len(), of_type(&objects, "visualization").len());
 }
 
 /// A chart's aggregations as a search asks for them.
@@ -99,32 +120,57 @@ fn aggregations(state: &Value) -> Value {
     asked
 }
 
-#[tokio::test]
-async fn every_chart_of_the_dashboard_finds_what_it_counts() {
-    let Some(server) = OpenSearch::shared_for("every_chart_of_the_dashboard") else { return };
-    let setup = Setup::connect(&options(server.url()), environment()).await.unwrap();
-    for step in setup.plan(&taxi(), &SetupOptions::default()).await.unwrap() {
-        setup.apply(&step).await.unwrap();
-    }
-    let trip = |number: usize| {
-        let (zone, hour) = ([4, 7][number % 2], number % 3);
-        format!(
-            r#"{{"type":"trip","trip_id":{number},"pickup_datetime":"2019-03-01T0{hour}:15:00.000Z","pickup_location_id":{zone},"total_amount":9.5,"payment_type":1}}"#
-        )
+/// Events of each type, twelve each.
+fn events(name: &str) -> Vec<String> {
+    let event = |number: usize| {
+        let hour = number % 3;
+        if name == "taxi" {
+            let zone = [4, 7][number % 2];
+            return vec![format!(
+                r#"{{"type":"trip","trip_id":{number},"pickup_datetime":"2019-03-01T0{hour}:15:00.000Z","pickup_location_id":{zone},"total_amount":9.5,"payment_type":1}}"#
+            )];
+        }
+        let (at, country) = (format!("2023-10-23 0{hour}:15:00"), ["NZ", "NA"][number % 2]);
+        vec![
+            format!(
+                r#"{{"type":"impressions","bid_id":"{number}","campaign_id":"7","country_code":"{country}","created_at":"{at}"}}"#
+            ),
+            format!(
+                r#"{{"type":"clicks","correlation_id":"{number}","tracker":"{number}","created_at":"{at}"}}"#
+            ),
+        ]
     };
-    let payloads: Vec<String> = (0..12).map(trip).collect();
-    assert_eq!(deliver(&sink(&taxi(), options(server.url())).await, &payloads, 30).await.counts.created, 12);
-    server.request("POST", "/trips-2019/_refresh", "").unwrap();
-    for chart in of_type(&saved_objects(), "visualization") {
-        let state = within(chart, "/attributes/visState");
-        let query = json!({ "size": 0, "aggs": aggregations(&state) });
-        let reply = server.request("POST", "/trips-*/_search", &query.to_string()).unwrap();
-        let found: Value = serde_json::from_str(&reply.body).unwrap();
-        assert_eq!(found["hits"]["total"]["value"], 12, "{}: {}", state["title"], reply.body);
-        if state["type"] != "metric" {
-            let first = &found["aggregations"]["buckets"]["buckets"][0];
-            assert!(first["doc_count"].as_u64() > Some(0), "{}: {}", state["title"], reply.body);
-            assert!(first["1"].is_null() || first["1"]["value"] == 9.5, "{}: {}", state["title"], reply.body);
+    (0..12).flat_map(event).collect()
+}
+
+#[tokio::test]
+async fn every_chart_of_a_dashboard_finds_what_it_counts() {
+    let Some(server) = OpenSearch::shared_for("every_chart_of_a_dashboard") else { return };
+    let setup = Setup::connect(&options(server.url()), environment()).await.unwrap();
+    for name in PIPELINES {
+        let (pipeline, objects, events) = (pipeline(name), saved_objects(name), events(name));
+        for step in setup.plan(&pipeline, &SetupOptions::default()).await.unwrap() {
+            setup.apply(&step).await.unwrap();
+        }
+        let delivered = deliver(&sink(&pipeline, options(server.url())).await, &events, 30).await;
+        assert_eq!(delivered.counts.created, events.len() as u64);
+        for chart in of_type(&objects, "visualization") {
+            let (state, index) = (within(chart, "/attributes/visState"), pattern_of(&objects, chart));
+            server.request("POST", &format!("/{index}/_refresh"), "").unwrap();
+            let query = json!({ "size": 0, "aggs": aggregations(&state) });
+            let reply = server.request("POST", &format!("/{index}/_search"), &query.to_string()).unwrap();
+            let found: Value = serde_json::from_str(&reply.body).unwrap();
+            assert_eq!(found["hits"]["total"]["value"], 12, "{}: {}", state["title"], reply.body);
+            if state["type"] != "metric" {
+                let first = &found["aggregations"]["buckets"]["buckets"][0];
+                assert!(first["doc_count"].as_u64() > Some(0), "{}: {}", state["title"], reply.body);
+                assert!(
+                    first["1"].is_null() || first["1"]["value"] == 9.5,
+                    "{}: {}",
+                    state["title"],
+                    reply.body
+                );
+            }
         }
     }
 }
