@@ -13,6 +13,9 @@
 //! Members may come in any order, and unknown ones (those of tumbling windows too) are passed over. Of
 //! a member that stands there twice the last counts. Only what places a record (`sequenceNumber`,
 //! the shard in `eventID`, `eventSourceARN`) can fail the event; everything else has an answer.
+//!
+//! Aggregated records are taken apart ([`kpl`]): what is called a record here is a user record then,
+//! and those of one aggregate share its position.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -25,6 +28,7 @@ use tripline_model::source::{Payload, Position, SourcePartition, SourceRecord};
 
 use crate::arrival::seconds_to_ms;
 use crate::event::{EnvelopeError, Event, RecordProblem, kind_name, name, shorten};
+use crate::kpl;
 
 /// The records of an event, by source partition.
 ///
@@ -157,7 +161,7 @@ impl<'a, 'e> RecordReader<'a, 'e> {
             payload: self.arena.payload(members.data),
         };
         if let Some(group) = self.group(&stream, shard) {
-            group.records.push(record);
+            kpl::unpack(record, &mut group.records);
         }
         Ok(())
     }

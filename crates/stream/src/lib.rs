@@ -3,6 +3,7 @@
 //!
 //! * [`event`]: an event, told by its own source;
 //! * [`kinesis`], [`kafka`]: their envelopes, read in one walk over the body, into borrowed records;
+//! * [`kpl`]: records that the Kinesis Producer Library has aggregated, taken apart;
 //! * [`response`]: partial batch responses;
 //! * [`mapping`]: Lambda's side of a Kinesis mapping as pure functions, for running and testing the
 //!   handler without Lambda.
@@ -11,7 +12,9 @@ mod arrival;
 pub mod event;
 pub mod kafka;
 pub mod kinesis;
+pub mod kpl;
 pub mod mapping;
+mod protobuf;
 mod reply;
 pub mod response;
 

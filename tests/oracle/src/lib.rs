@@ -1,8 +1,10 @@
-//! What `serde_json` makes of records and events: naive readers to which tests and fuzzers hold ours.
+//! What `serde_json` makes of records and events, and what is in aggregated records: naive readers to which
+//! tests and fuzzers hold ours.
 //!
 //! They build every value, look at everything twice where that is plainer, and take their rules from
 //! the documentation rather than from the code that is tested.
 
+pub mod aggregate;
 pub mod base64;
 pub mod event;
 pub mod number;
