@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use tripline_model::source::Position;
+use tripline_stream::kpl::{Aggregator, UserRecord};
 use tripline_stream::mapping::kafka::{self, Cluster, TimestampType, TopicPartition, TopicRecord};
 use tripline_stream::mapping::{PutRecord, ShardOrigin, write_event};
 
@@ -43,7 +44,7 @@ pub fn run(arguments: &EventsArguments) -> anyhow::Result<ExitCode> {
     let trips = read_trips(&arguments.input)?;
     std::fs::create_dir_all(&arguments.output)
         .with_context(|| format!("cannot make the folder {}", arguments.output.display()))?;
-    for (name, event) in samples(&trips) {
+    for (name, event) in samples(&trips)? {
         let path = arguments.output.join(name);
         std::fs::write(&path, event).with_context(|| format!("cannot write {}", path.display()))?;
         println!("{}", path.display());
@@ -74,11 +75,11 @@ fn read_file(path: &Path, trips: &mut Vec<Vec<u8>>) -> anyhow::Result<()> {
 }
 
 /// The samples: file name and content.
-fn samples(trips: &[Vec<u8>]) -> Vec<(&'static str, Vec<u8>)> {
+fn samples(trips: &[Vec<u8>]) -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
     let mut trips = trips.iter().cloned();
     let mut take = |count: usize| trips.by_ref().take(count).collect::<Vec<_>>();
     let plain = numbered(0, take(30));
-    vec![
+    Ok(vec![
         ("kinesis-trips.json", event(0, plain.iter().take(20))),
         // A retry cut elsewhere: its first ten records were in the batch before.
         ("kinesis-recut.json", event(0, plain.iter().skip(10))),
@@ -86,10 +87,11 @@ fn samples(trips: &[Vec<u8>]) -> Vec<(&'static str, Vec<u8>)> {
         ("kinesis-duplicates.json", event(2, &duplicates(take(10)))),
         ("kinesis-late.json", event(3, &numbered(0, late(take(12))))),
         ("kinesis-empty.json", event(4, &[])),
+        ("kinesis-aggregated.json", event(5, &aggregated(plain.get(..20).unwrap_or(&plain))?)),
         ("kafka-trips.json", kafka_event(true, partitioned(take(20)))),
         ("kafka-self-managed.json", kafka_event(false, partitioned(take(6)))),
         ("kafka-wire.json", kafka_event(true, vec![topic_partition(0, wire(take(3)))])),
-    ]
+    ])
 }
 
 fn kafka_event(msk: bool, partitions: Vec<TopicPartition>) -> Vec<u8> {
@@ -208,4 +210,29 @@ fn late(trips: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     );
     payloads.push(watermark("2019-03-31T18:00:00.000Z"));
     payloads
+}
+
+/// The same records as a producer with the Kinesis Producer Library sends them: some together, one alone.
+fn aggregated(records: &[PutRecord]) -> anyhow::Result<Vec<PutRecord>> {
+    let mut rest = records;
+    let mut sent = Vec::new();
+    for (number, length) in (0..).zip([9, 1, 8, 2]) {
+        let (together, after) = rest.split_at(length.min(rest.len()));
+        rest = after;
+        let data = match together {
+            [alone] => alone.data.clone(),
+            _ => aggregate(together)?,
+        };
+        sent.push(record(number, data));
+    }
+    Ok(sent)
+}
+
+fn aggregate(records: &[PutRecord]) -> anyhow::Result<Vec<u8>> {
+    let mut aggregator = Aggregator::default();
+    for PutRecord { partition_key, data, .. } in records {
+        let fits = aggregator.push(&UserRecord { partition_key, data });
+        ensure!(fits, "a record does not fit into an aggregate");
+    }
+    aggregator.finish().context("there is nothing to aggregate")
 }

@@ -274,6 +274,28 @@ async fn an_aggregate_with_a_refused_part_is_left_out_whole() {
 }
 
 #[tokio::test]
+async fn the_parts_of_an_aggregate_are_in_once_however_often_it_comes() {
+    let bench = bench().await;
+    let payloads: Vec<Vec<u8>> = (1..=6).map(payload).collect();
+    let record = |number: usize, position, sub_position| SourceRecord {
+        position: Position::new(position),
+        sub_position,
+        arrival_ms: None,
+        partition_key: "",
+        payload: Payload::Bytes(&payloads[number - 1]),
+    };
+    let aggregate = [record(2, 2, 0), record(3, 2, 1), record(4, 2, 2)];
+    // Twice within a batch, and then with a batch that is cut before it.
+    let batch = [&[record(1, 1, 0)], &aggregate[..], &aggregate, &[record(5, 3, 0)]].concat();
+    let appended = bench.try_append(&bench.journal(), &batch).await.unwrap();
+    assert_eq!((appended.counts.records, appended.duplicates), (5, 3));
+    let batch = [&aggregate[..], &[record(5, 3, 0), record(6, 4, 0)]].concat();
+    let appended = bench.try_append(&bench.journal(), &batch).await.unwrap();
+    assert_eq!((appended.counts.records, appended.duplicates), (1, 4));
+    bench.assert_exactly(6).await;
+}
+
+#[tokio::test]
 async fn nothing_is_sent_after_the_deadline() {
     let bench = bench().await;
     let counting = FaultStore::counting(bench.store.clone());

@@ -65,6 +65,30 @@ async fn without_partial_responses_a_refused_record_is_an_error_and_never_a_resp
 }
 
 #[tokio::test]
+async fn a_refused_record_takes_its_whole_aggregate_along_which_is_what_is_named() {
+    let strict = strict_taxi();
+    let mut bench = Bench::of(strict.path()).await;
+    // Good records have even indices. The last but one of the second aggregate is bad.
+    let packed = Sample::of("poison").packed(&[&[0, 2], &[4, 6, 1, 8], &[10, 12]]);
+    let answer = bench.handle(&packed).await;
+    assert_eq!(retried_from(&answer), [packed.sequence(1)]);
+    assert_eq!((answer.batch.delivered, answer.batch.counts.records), (8, 2));
+    // The mapping goes on from the aggregate, and nothing of it is in.
+    let again = bench.handle(&packed.cut(1..)).await;
+    assert_eq!(retried_from(&again), [packed.sequence(1)]);
+    assert_eq!((again.batch.duplicates, again.batch.entries), (0, 0));
+    let error = bench.try_handle(&packed, false).await.unwrap_err();
+    assert!(error.to_string().contains(&packed.sequence(1)), "{error}");
+    assert_eq!(bench.trips().await, 2);
+    // Once the pipeline takes it, all of it comes in, and so does what lies behind it.
+    bench.pipeline = Bench::new().await.pipeline;
+    let healed = bench.handle(&packed.cut(1..)).await;
+    assert!(healed.response.is_success());
+    assert_eq!((healed.batch.counts.rows, healed.batch.counts.dead_letters), (5, 1));
+    assert_eq!(bench.trips().await, 7);
+}
+
+#[tokio::test]
 async fn of_several_source_partitions_only_the_failed_one_comes_again() {
     let strict = strict_taxi();
     let bench = Bench::of(strict.path()).await;

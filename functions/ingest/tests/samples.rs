@@ -90,6 +90,24 @@ async fn late_trips_are_rows_and_a_wild_clock_does_not_move_the_watermark() {
 }
 
 #[tokio::test]
+async fn aggregated_trips_are_the_rows_that_they_are_alone() {
+    let (alone, aggregated) = (Bench::new().await, Bench::new().await);
+    let sample = Sample::of("aggregated");
+    assert!(sample.len() < 20);
+    alone.handle(&Sample::of("trips")).await;
+    let batch = aggregated.handle(&sample).await.batch;
+    assert_eq!((batch.delivered, batch.counts.rows, batch.duplicates), (20, 20, 0));
+    let rows = async |bench: &Bench| bench.entries().await[0].sections().unwrap()[0].rows.clone();
+    assert_eq!(rows(&aggregated).await, rows(&alone).await);
+    // However they come again, each is there once.
+    for again in [sample.cut(1..), sample.cut(..2), sample] {
+        let again = aggregated.handle(&again).await.batch;
+        assert_eq!((again.entries, again.duplicates), (0, again.delivered));
+    }
+    assert_eq!(aggregated.trips().await, 20);
+}
+
+#[tokio::test]
 async fn an_empty_event_succeeds_and_writes_nothing() {
     let bench = Bench::new().await;
     let answer = bench.handle(&Sample::of("empty")).await;

@@ -21,6 +21,8 @@ use tripline_lake::publish::PublishOptions;
 use tripline_lake::store::FolderStore;
 use tripline_lake::{Environment, Lake};
 use tripline_model::pipeline::Pipeline;
+use tripline_oracle::base64;
+use tripline_stream::kpl::{Aggregator, UserRecord};
 
 /// No test takes so long.
 pub const FAR: i64 = i64::MAX;
@@ -88,6 +90,28 @@ impl Sample {
     /// Its records the other way round, as no shard delivers them.
     pub fn reversed(&self) -> Self {
         Self(serde_json::json!({ "Records": self.records().iter().rev().collect::<Vec<_>>() }))
+    }
+
+    /// Its records packed by the Kinesis Producer Library: each group, of indices, is an aggregate. The first
+    /// aggregate takes the place of the first record, and so on.
+    pub fn packed(&self, groups: &[&[usize]]) -> Self {
+        let mut places = self.records()[..groups.len()].to_vec();
+        for (place, group) in places.iter_mut().zip(groups) {
+            let mut aggregator = Aggregator::default();
+            for kinesis in group.iter().map(|&index| &self.records()[index]["kinesis"]) {
+                let data = base64::decode(kinesis["data"].as_str().unwrap()).unwrap();
+                let partition_key = kinesis["partitionKey"].as_str().unwrap();
+                assert!(aggregator.push(&UserRecord { partition_key, data: &data }));
+            }
+            place["kinesis"]["data"] = base64::encode(&aggregator.finish().unwrap()).into();
+        }
+        Self(serde_json::json!({ "Records": places }))
+    }
+
+    /// What its records hold.
+    pub fn payloads(&self) -> Vec<Value> {
+        let data = self.records().iter().map(|record| record["kinesis"]["data"].as_str().unwrap());
+        data.map(|data| serde_json::from_slice(&base64::decode(data).unwrap()).unwrap()).collect()
     }
 
     pub fn sequence(&self, index: usize) -> String {
