@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use support::Desk;
+use tripline_stream::kpl::{Aggregator, UserRecord};
 
 const PIPELINE: &str = r#"
 id = "trips"
@@ -82,16 +83,34 @@ fn a_redrive_names_what_it_does_not_know() {
     assert!(said.contains("ISO 8601"), "{said}");
 }
 
+fn trip(number: u32) -> Vec<u8> {
+    json!({"type": "trip", "trip_id": number, "at": "2019-03-01T12:00:00Z"}).to_string().into_bytes()
+}
+
 /// An event of some trips of one shard, as its mapping sends it.
 fn event(numbers: std::ops::Range<u32>) -> String {
-    let record = |number: u32| {
-        let payload = json!({"type": "trip", "trip_id": number, "at": "2019-03-01T12:00:00Z"}).to_string();
+    event_of(numbers.map(|number| (number, trip(number))))
+}
+
+/// The same of aggregates of three trips: what is at number 5 holds the trips 15, 16 and 17.
+fn aggregated(numbers: std::ops::Range<u32>) -> String {
+    event_of(numbers.map(|number| {
+        let mut aggregator = Aggregator::default();
+        for trip in (3 * number..3 * number + 3).map(trip) {
+            assert!(aggregator.push(&UserRecord { partition_key: "key", data: &trip }));
+        }
+        (number, aggregator.finish().unwrap())
+    }))
+}
+
+fn event_of(records: impl Iterator<Item = (u32, Vec<u8>)>) -> String {
+    let record = |(number, data): (u32, Vec<u8>)| {
         json!({
             "kinesis": {
                 "kinesisSchemaVersion": "1.0",
                 "partitionKey": "key",
                 "sequenceNumber": (1000 + number).to_string(),
-                "data": base64(payload.as_bytes()),
+                "data": base64(&data),
                 "approximateArrivalTimestamp": f64::from(1_545_084_650 + number)
             },
             "eventSource": "aws:kinesis",
@@ -101,7 +120,7 @@ fn event(numbers: std::ops::Range<u32>) -> String {
             "eventSourceARN": "arn:aws:kinesis:us-east-2:123456789012:stream/trips"
         })
     };
-    json!({ "Records": numbers.map(record).collect::<Vec<_>>() }).to_string()
+    json!({ "Records": records.map(record).collect::<Vec<_>>() }).to_string()
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -120,6 +139,10 @@ fn base64(bytes: &[u8]) -> String {
 
 /// What Lambda writes to an S3 destination for a batch that it gave up.
 fn given_up(numbers: std::ops::Range<u32>) -> String {
+    given_up_with(numbers.clone(), event(numbers))
+}
+
+fn given_up_with(numbers: std::ops::Range<u32>, event: String) -> String {
     json!({
         "requestContext": {
             "requestId": "c9b8fa9f-5a7f-0000-af9c-0c604cde93a5",
@@ -136,7 +159,7 @@ fn given_up(numbers: std::ops::Range<u32>) -> String {
             "batchSize": numbers.len(),
             "streamArn": "arn:aws:kinesis:us-east-2:123456789012:stream/trips"
         },
-        "payload": event(numbers)
+        "payload": event
     })
     .to_string()
 }
@@ -167,6 +190,24 @@ fn a_batch_that_was_given_up_comes_in_but_for_what_is_in_and_once() {
     desk.write("all.json", &event(0..20));
     desk.run("all.json");
     assert_eq!(desk.seen(), (20, 0));
+}
+
+#[test]
+fn a_batch_of_aggregates_that_was_given_up_comes_in_record_by_record_and_once() {
+    let desk = Desk::new(PIPELINE);
+    for (name, numbers) in [("one.json", 0..2), ("two.json", 4..6)] {
+        desk.write(name, &aggregated(numbers));
+        desk.run(name);
+    }
+    assert_eq!(desk.seen(), (12, 0));
+    desk.write("failed/a", &given_up_with(1..4, aggregated(1..4)));
+    let said = failed(&desk);
+    assert!(said.contains("1 batches with 9 records; 6 were not in"), "{said}");
+    let again = failed(&desk);
+    assert!(again.contains("1 batches with 9 records; 0 were not in"), "{again}");
+    desk.write("all.json", &aggregated(0..6));
+    desk.run("all.json");
+    assert_eq!(desk.seen(), (18, 0));
 }
 
 #[test]

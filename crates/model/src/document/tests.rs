@@ -195,6 +195,12 @@ fn ids_are_the_same_for_equal_values_and_differ_for_others() {
     }
     let place = id(&visits, &visit(""));
     assert!(place.ends_with("-shard-0-7-0"), "without values it is the place in the source: {place}");
+    let visit_without = visit("");
+    let part = SourceRecord { sub_position: 3, ..record(7, visit_without.as_bytes()) };
+    match read_record(&visits, &part) {
+        Read::Document { id: Some(id), .. } => assert_eq!(id, place.replace("-7-0", "-7-3")),
+        other => panic!("{other:?}"),
+    }
     let long = id(&visits, &visit(&format!(r#", "user": "{}", "number": 1"#, "é".repeat(400))));
     let other = id(&visits, &visit(&format!(r#", "user": "{}", "number": 2"#, "é".repeat(400))));
     assert!(long.len() <= 512 && other.len() <= 512 && long != other);
