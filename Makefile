@@ -81,8 +81,8 @@ crash: servers $(VENV)/ready ## Kill processes at random moments, on a real S3 s
 
 # Without a sanitizer they need no other toolchain than the rest: no line of theirs is unsafe. What they find
 # anew stays outside the checkout, but for an input that fails: see fuzz/README.md.
-fuzz: $(TOOLS)/bin/cargo-fuzz ## Fuzz envelope, record, entry and checkpoint: SECONDS=60 each
-	@set -o pipefail; for target in envelope record entry checkpoint; do \
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Fuzz envelope, aggregate, record, entry and checkpoint: SECONDS=60 each
+	@set -o pipefail; for target in envelope aggregate record entry checkpoint; do \
 	  mkdir -p $(TARGET)/fuzz/corpus/$$target && \
 	  $(TOOLS)/bin/cargo-fuzz fuzz run $$target --sanitizer none --codegen-units 16 --target-dir $(TARGET)/fuzz \
 	    $(TARGET)/fuzz/corpus/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS) -max_len=4096 \

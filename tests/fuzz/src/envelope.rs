@@ -1,9 +1,10 @@
-//! Events of Kinesis and Kafka against `serde_json`'s reading of them.
+//! Events of Kinesis and Kafka against `serde_json`'s reading of them, and a naive reading of what is aggregated
+//! in those of Kinesis.
 
 use serde_json::Value;
 use tripline_model::source::Payload;
-use tripline_oracle::Reading;
 use tripline_oracle::event::{self, EventRecord};
+use tripline_oracle::{Reading, aggregate};
 use tripline_stream::Event;
 use tripline_stream::kinesis::PartitionRecords;
 
@@ -33,20 +34,35 @@ fn body_has_records_twice(body: &[u8]) -> bool {
     body.matches("ecords\"").count() > 1 || body.contains("\\u")
 }
 
+/// A record with its index in the aggregate that it was in.
+type Part = (u32, EventRecord);
+
+/// What a record of Kinesis holds: its user records where it is an aggregate, else itself.
+fn unpack(record: &EventRecord) -> Vec<Part> {
+    let aggregated = record.payload.as_ref().ok().and_then(|payload| aggregate::read(payload));
+    let Some(users) = aggregated else { return vec![(0, record.clone())] };
+    let user = |(partition_key, data)| EventRecord { partition_key, payload: Ok(data), ..record.clone() };
+    (0..).zip(users.into_iter().map(user)).collect()
+}
+
 fn compare(theirs: &[EventRecord], ours: &Event<'_>) {
     let is_kafka = matches!(ours, Event::Kafka(_));
     let mut partitions: Vec<&PartitionRecords<'_>> = ours.partitions().iter().collect();
-    if is_kafka {
+    let theirs: Vec<Part> = if is_kafka {
         partitions.sort_by_key(|group| &group.partition.partition);
-    }
-    let mut groups: Vec<(&str, &str, Vec<&EventRecord>)> = Vec::new();
-    for record in theirs {
+        theirs.iter().map(|record| (0, record.clone())).collect()
+    } else {
+        theirs.iter().flat_map(unpack).collect()
+    };
+    let mut groups: Vec<(&str, &str, Vec<&Part>)> = Vec::new();
+    for part in &theirs {
+        let (_, record) = part;
         match groups
             .iter_mut()
             .find(|(source, shard, _)| (*source, *shard) == (&record.source, &record.shard))
         {
-            Some((.., group)) => group.push(record),
-            None => groups.push((&record.source, &record.shard, vec![record])),
+            Some((.., group)) => group.push(part),
+            None => groups.push((&record.source, &record.shard, vec![part])),
         }
     }
     assert_eq!(partitions.len(), groups.len());
@@ -54,8 +70,9 @@ fn compare(theirs: &[EventRecord], ours: &Event<'_>) {
         let partition = &ours.partition;
         assert_eq!((&*partition.source, &*partition.partition, &*partition.epoch), (source, shard, "epoch"));
         assert_eq!(ours.records.len(), theirs.len());
-        for (ours, theirs) in ours.records.iter().zip(theirs) {
-            assert_eq!((ours.position.to_string(), ours.sub_position), (theirs.position.clone(), 0));
+        for (ours, (sub_position, theirs)) in ours.records.iter().zip(theirs) {
+            assert_eq!(ours.position.to_string(), theirs.position);
+            assert_eq!(ours.sub_position, *sub_position);
             assert_eq!(ours.partition_key, theirs.partition_key);
             assert!(is_payload(ours.payload, &theirs.payload), "{ours:?} is not {theirs:?}");
             let same_arrival = if is_kafka {

@@ -6,12 +6,14 @@
 //! corpus can be read.
 #![allow(clippy::panic, clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod aggregate;
 mod checkpoint;
 mod entry;
 mod envelope;
 pub mod input;
 mod record;
 
+pub use aggregate::aggregate;
 pub use checkpoint::checkpoint;
 pub use entry::entry;
 pub use envelope::envelope;
@@ -21,5 +23,10 @@ pub use record::record;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 4] =
-    [("envelope", envelope), ("record", record), ("entry", entry), ("checkpoint", checkpoint)];
+pub const TARGETS: [Target; 5] = [
+    ("envelope", envelope),
+    ("aggregate", aggregate),
+    ("record", record),
+    ("entry", entry),
+    ("checkpoint", checkpoint),
+];
