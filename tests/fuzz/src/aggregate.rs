@@ -33,11 +33,14 @@ fn compare(data: &[u8]) {
 /// A message whose fields are mostly what they should be.
 fn build(mut plan: Plan<'_>) -> Vec<u8> {
     let mut message = Vec::new();
+    for _ in 0..plan.below(4) {
+        bytes(&mut message, 1, plan.choice(&["a", "b", "Zo\u{eb}"]).as_bytes());
+    }
     while !plan.is_over() && message.len() < 4096 {
-        match plan.byte() % 8 {
-            0 | 1 => bytes(&mut message, 1, plan.bytes()),
-            2 => bytes(&mut message, 2, plan.bytes()),
-            3..=6 => {
+        match plan.byte() {
+            0..8 => bytes(&mut message, 1, plan.bytes()),
+            8..48 => bytes(&mut message, 2, plan.bytes()),
+            48..248 => {
                 let record = record(&mut plan);
                 bytes(&mut message, 3, &record);
             }
@@ -50,29 +53,28 @@ fn build(mut plan: Plan<'_>) -> Vec<u8> {
 fn record(plan: &mut Plan<'_>) -> Vec<u8> {
     let mut record = Vec::new();
     let fields = plan.byte();
-    if fields & 0b111 != 0 {
+    if fields != 0 {
         record.push(1 << 3);
         record.extend(number(plan));
     }
-    if fields & 0b11_1000 == 0 {
+    if fields % 8 == 1 {
         record.push(2 << 3);
         record.extend(number(plan));
     }
-    if fields & 0b1000_0000 == 0 || fields & 1 == 0 {
+    if fields != 2 {
         bytes(&mut record, 3, plan.bytes());
     }
-    if fields & 0b100_0000 != 0 {
+    if fields % 64 == 3 {
         stray(&mut record, plan);
     }
     record
 }
 
-/// A small number, or one with bytes to spare.
+/// A small number, with bytes to spare now and then, or too many of them.
 fn number(plan: &mut Plan<'_>) -> Vec<u8> {
-    let value = plan.byte();
-    match value {
-        0..128 => vec![value % 4],
-        _ => [vec![value; usize::from(value % 12)], vec![plan.byte() % 128]].concat(),
+    match plan.byte() {
+        small @ 0..250 => vec![small / 100],
+        long => [vec![0x80; usize::from(long % 5) * 3], vec![plan.byte() % 4]].concat(),
     }
 }
 
