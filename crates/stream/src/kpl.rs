@@ -18,7 +18,9 @@
 //! holds no record, so that every record of the stream leaves a trace in the lake. Nothing but the record
 //! itself decides, so that it comes to the same in whatever batch it is delivered.
 //!
-//! Fields that are not known, and tags, are passed over. Explicit hash keys only chose the shard.
+//! Fields that are not known, and tags, are passed over. Explicit hash keys only chose the shard. Where a shard
+//! is split, the KPL sends those user records again that belong to another shard now; the Client Library
+//! leaves the first ones out by the shard's range of hash keys, which Lambda does not tell. Here they stay.
 
 use std::collections::HashMap;
 use std::str;
