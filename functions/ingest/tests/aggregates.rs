@@ -1,4 +1,4 @@
-//! Aggregated records and the search cluster: what an aggregate has in common is its fate.
+//! Aggregated records in the function: those of one aggregate share its fate, and the largest is not too large.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod support;
@@ -11,7 +11,10 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use support::{Bench, FAR, Sample};
 use tripline_ingest::{Answer, Ingest, IngestError, IngestOptions, Sinks};
+use tripline_model::source::Position;
 use tripline_search::{Answer as Reply, Cluster, Environment, Failure, SearchOptions, SearchSink};
+use tripline_stream::kpl::{Aggregator, MAX_KEY_CHARACTERS, MAX_USER_RECORDS, UserRecord};
+use tripline_stream::mapping::{PutRecord, ShardOrigin, write_event};
 
 /// A cluster that answers 200 to every document but those whose ids are listed.
 #[derive(Debug, Default)]
@@ -99,4 +102,29 @@ async fn an_aggregate_of_which_the_cluster_lacks_a_record_comes_again_whole() {
     }
     assert_eq!(calm.taken.lock().unwrap().len(), 5);
     assert_eq!((bench.trips().await, dead_letters(&bench).await), (9, 2));
+}
+
+#[tokio::test]
+async fn the_largest_aggregate_of_bad_records_is_one_entry() {
+    let bench = Bench::new().await;
+    let key = "\u{1F695}".repeat(MAX_KEY_CHARACTERS);
+    let mut aggregator = Aggregator::default();
+    while aggregator.push(&UserRecord { partition_key: &key, data: b"x" }) {}
+    let origin = ShardOrigin {
+        source: "arn:aws:kinesis:us-east-1:123456789012:stream/taxi-trips".to_owned(),
+        shard: "shardId-000000000000".to_owned(),
+        invoke_identity_arn: String::new(),
+    };
+    let record = PutRecord {
+        sequence: Position::new(1),
+        partition_key: "outer".to_owned(),
+        data: aggregator.finish().unwrap(),
+        arrival_ms: None,
+    };
+    let body = write_event(&origin, [&record]);
+    assert!(body.len() < 1 << 20);
+    let batch = bench.ingest(true).handle(&body, FAR).await.unwrap().batch;
+    assert_eq!((batch.counts.dead_letters, batch.entries), (MAX_USER_RECORDS as u64, 1));
+    let entry = &bench.entries().await[0];
+    assert!(entry.raw_length() < 100 << 20, "{} bytes", entry.raw_length());
 }
