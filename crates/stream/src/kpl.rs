@@ -12,11 +12,11 @@
 //!                                                  }
 //! ```
 //!
-//! A record that begins like an aggregate and is none (another MD5, no sound message, an index beyond its
-//! table) is an ordinary record, as for the Kinesis Client Library: aggregates are taken apart whole or not
-//! at all. So is one beyond what is allowed here ([`MAX_USER_RECORDS`], [`MAX_KEY_CHARACTERS`]), and one that
-//! holds no record, so that every record of the stream leaves a trace in the lake. Nothing but the record
-//! itself decides, so that it comes to the same in whatever batch it is delivered.
+//! A record that begins like an aggregate, but has another MD5 or no sound message, is an ordinary record, as
+//! it is for the Kinesis Client Library. So is one with an index beyond its table, as aggregates are taken
+//! apart whole or not at all; one beyond what is allowed here ([`MAX_USER_RECORDS`], [`MAX_KEY_CHARACTERS`]);
+//! and one that holds no record, so that every record of the stream leaves a trace in the lake. Nothing but
+//! the record itself decides: it comes to the same in whatever batch it is delivered.
 //!
 //! Fields that are not known, and tags, are passed over. Explicit hash keys only chose the shard. Where a shard
 //! is split, the KPL sends those user records again that belong to another shard now; the Client Library
@@ -32,9 +32,9 @@ use crate::protobuf::{Fields, Malformed, Value, push_bytes, push_varint};
 
 /// The most user records that an aggregate may hold: many more than a KPL packs into its usual 50 KiB.
 ///
-/// A user record takes six bytes and becomes a hundred, and a dead letter of some hundreds. An aggregate
-/// cannot be divided between journal entries, nor by a mapping that bisects its batch, so it must be
-/// small enough for the smallest function.
+/// A user record may take six bytes, and become a dead letter of more than a thousand. An aggregate cannot
+/// be divided between journal entries, nor by a mapping that bisects its batch, so it must be small enough by
+/// itself: this many dead letters are 100 MiB at most, where an entry may have a gigabyte.
 pub const MAX_USER_RECORDS: usize = 65_536;
 
 /// The longest partition key: Kinesis' own limit, to which a producer that makes aggregates is not bound.
