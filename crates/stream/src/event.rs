@@ -6,7 +6,8 @@ use tripline_model::json::{Cursor, JsonError, Kind, Limits, Value};
 use tripline_model::source::{Position, PositionError, SourcePartition};
 
 use crate::kafka::{self, KafkaEvent};
-use crate::kinesis::{KinesisEvent, PartitionRecords, RecordReader};
+use crate::kinesis::{KinesisEvent, RecordReader};
+use crate::records::PartitionRecords;
 use crate::response::{BatchItemFailure, ItemIdentifier};
 
 /// An invocation's event.

@@ -22,7 +22,7 @@ use tripline_model::json::{Cursor, JsonError, Kind, Value};
 use tripline_model::source::{Payload, Position, SourcePartition, SourceRecord};
 
 use crate::event::{EnvelopeError, RecordProblem, kind_name, name, shorten};
-use crate::kinesis::{Arena, PartitionRecords};
+use crate::records::{Arena, PartitionRecords};
 
 /// The records of an event, by topic-partition.
 #[derive(Clone, Debug, Default)]

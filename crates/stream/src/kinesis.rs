@@ -17,18 +17,15 @@
 //! Aggregated records are taken apart ([`kpl`]): what is called a record here is a user record then,
 //! and those of one aggregate share its position.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::mem;
-use std::str;
 
-use base64_simd::AsOut as _;
 use tripline_model::json::{Cursor, Kind, Value};
-use tripline_model::source::{Payload, Position, SourcePartition, SourceRecord};
+use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
 use crate::arrival::seconds_to_ms;
 use crate::event::{EnvelopeError, Event, RecordProblem, kind_name, name, shorten};
 use crate::kpl;
+use crate::records::{Arena, PartitionRecords, text};
 
 /// The records of an event, by source partition.
 ///
@@ -37,15 +34,6 @@ use crate::kpl;
 pub struct KinesisEvent<'a> {
     /// In the order in which the partitions first appear.
     pub partitions: Vec<PartitionRecords<'a>>,
-}
-
-/// The records of one source partition.
-#[derive(Clone, Debug)]
-pub struct PartitionRecords<'a> {
-    /// Stream ARN, the operator's source epoch, and shard id.
-    pub partition: SourcePartition,
-    /// In the order in which they stand in the event.
-    pub records: Vec<SourceRecord<'a>>,
 }
 
 impl<'a> KinesisEvent<'a> {
@@ -98,14 +86,13 @@ struct Members<'a> {
 
 impl<'a, 'e> RecordReader<'a, 'e> {
     pub(crate) fn new(body: &[u8], arena: &'a mut Vec<u8>, epoch: &'e str) -> Self {
-        // Base64 and escapes only shrink, so that the body's size is enough; fresh zeroed memory is
-        // not touched until it is written.
-        if arena.len() < body.len() {
-            *arena = Vec::new();
-            *arena = vec![0; body.len()];
+        Self {
+            arena: Arena::of(body, arena),
+            epoch,
+            partitions: Vec::new(),
+            index: HashMap::new(),
+            current: 0,
         }
-        let arena = Arena { free: arena };
-        Self { arena, epoch, partitions: Vec::new(), index: HashMap::new(), current: 0 }
     }
 
     /// Reads the array that is due.
@@ -220,59 +207,6 @@ impl<'a> Members<'a> {
         }
         Ok(())
     }
-}
-
-/// Memory for what cannot be borrowed from the body as it stands.
-pub(crate) struct Arena<'a> {
-    free: &'a mut [u8],
-}
-
-impl<'a> Arena<'a> {
-    /// Cuts a piece off; `None` only if the arena were too small, which its size rules out.
-    fn take(&mut self, length: usize) -> Option<&'a mut [u8]> {
-        let (piece, free) = mem::take(&mut self.free).split_at_mut_checked(length)?;
-        self.free = free;
-        Some(piece)
-    }
-
-    /// A record's data. What is not base64, or not even a string, is kept as it stands.
-    pub(crate) fn payload(&mut self, data: Option<Value<'a>>) -> Payload<'a> {
-        let Some(data) = data else { return Payload::Undecodable(b"") };
-        let decoded = match data.unescaped() {
-            Some(base64) => self.decode(base64),
-            None => data.text().and_then(|base64| self.decode(base64.as_bytes())),
-        };
-        match (decoded, data.raw) {
-            (Some(bytes), _) => Payload::Bytes(bytes),
-            (None, [b'"', contents @ .., b'"']) => Payload::Undecodable(contents),
-            (None, raw) => Payload::Undecodable(raw),
-        }
-    }
-
-    fn decode(&mut self, base64: &[u8]) -> Option<&'a [u8]> {
-        let length = base64_simd::STANDARD.decoded_length(base64).ok()?;
-        let piece = self.take(length)?;
-        base64_simd::STANDARD.decode(base64, piece.as_out()).ok().map(|bytes| &*bytes)
-    }
-
-    /// A string without its escapes; empty where there is none.
-    pub(crate) fn text(&mut self, value: Option<Value<'a>>) -> &'a str {
-        match text(value) {
-            None => "",
-            Some(Cow::Borrowed(plain)) => plain,
-            Some(Cow::Owned(unescaped)) => self
-                .take(unescaped.len())
-                .and_then(|piece| {
-                    piece.copy_from_slice(unescaped.as_bytes());
-                    str::from_utf8(piece).ok()
-                })
-                .unwrap_or_default(),
-        }
-    }
-}
-
-fn text(value: Option<Value<'_>>) -> Option<Cow<'_, str>> {
-    value.and_then(|value| value.text())
 }
 
 /// Seconds as a number, or as a string; `None` for anything else.

@@ -15,10 +15,12 @@ pub mod kinesis;
 pub mod kpl;
 pub mod mapping;
 mod protobuf;
+mod records;
 mod reply;
 pub mod response;
 
 pub use event::{EnvelopeError, Event, RecordProblem};
 pub use kafka::KafkaEvent;
-pub use kinesis::{KinesisEvent, PartitionRecords};
+pub use kinesis::KinesisEvent;
+pub use records::PartitionRecords;
 pub use response::BatchResponse;

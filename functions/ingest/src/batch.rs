@@ -13,8 +13,8 @@ use tripline_model::batch::Counts;
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 use tripline_search::{SearchCounts, Why};
+use tripline_stream::PartitionRecords;
 use tripline_stream::event::{EnvelopeError, Event};
-use tripline_stream::kinesis::PartitionRecords;
 use tripline_stream::response::BatchResponse;
 
 use crate::mapping::{MappingCheck, MappingFault, Mappings};

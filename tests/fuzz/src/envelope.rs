@@ -6,7 +6,7 @@ use tripline_model::source::Payload;
 use tripline_oracle::event::{self, EventRecord};
 use tripline_oracle::{Reading, aggregate};
 use tripline_stream::Event;
-use tripline_stream::kinesis::PartitionRecords;
+use tripline_stream::PartitionRecords;
 
 use crate::input::Plan;
 

@@ -22,8 +22,8 @@ use tripline_lake::redrive::{Coverage, batch_origin};
 use tripline_lake::store::ObjectStore;
 use tripline_lake::{Lake, Role};
 use tripline_model::source::SourceRecord;
+use tripline_stream::PartitionRecords;
 use tripline_stream::event::Event;
-use tripline_stream::kinesis::PartitionRecords;
 
 use super::send::{Outcome, Senders, send as send_records};
 use crate::text::grouped;
