@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use support::Desk;
 use tripline_stream::kpl::{Aggregator, UserRecord};
+use tripline_stream::mapping::kafka::{Cluster, TopicPartition, TopicRecord, write_event};
 
 const PIPELINE: &str = r#"
 id = "trips"
@@ -208,6 +209,41 @@ fn a_batch_of_aggregates_that_was_given_up_comes_in_record_by_record_and_once() 
     desk.write("all.json", &aggregated(0..6));
     desk.run("all.json");
     assert_eq!(desk.seen(), (18, 0));
+}
+
+/// An event of two topic-partitions, each with trips of its own at these offsets.
+fn kafka_event(offsets: std::ops::Range<u32>) -> String {
+    let record = |partition: u32, offset: u32| TopicRecord {
+        offset: offset.into(),
+        timestamp_ms: i64::from(1_545_084_650 + offset) * 1000,
+        value: Some(trip(1000 * partition + offset)),
+        ..TopicRecord::default()
+    };
+    let partition = |number: u32| TopicPartition {
+        topic: "trips".to_owned(),
+        partition: number as i32,
+        records: offsets.clone().map(|offset| record(number, offset)).collect(),
+    };
+    let cluster = Cluster { arn: None, bootstrap_servers: "b-1:9092".to_owned() };
+    String::from_utf8(write_event(&cluster, &[0, 1].map(partition))).unwrap()
+}
+
+#[test]
+fn a_batch_of_kafka_that_was_given_up_comes_in_by_topic_partition_and_once() {
+    let desk = Desk::new(PIPELINE);
+    for (name, offsets) in [("one.json", 0..5), ("two.json", 12..20)] {
+        desk.write(name, &kafka_event(offsets));
+        desk.run(name);
+    }
+    assert_eq!(desk.seen(), (26, 0));
+    desk.write("failed/a", &given_up_with(3..12, kafka_event(3..12)));
+    let said = failed(&desk);
+    assert!(said.contains("1 batches with 18 records; 14 were not in"), "{said}");
+    let again = failed(&desk);
+    assert!(again.contains("1 batches with 18 records; 0 were not in"), "{again}");
+    desk.write("all.json", &kafka_event(0..20));
+    desk.run("all.json");
+    assert_eq!(desk.seen(), (40, 0));
 }
 
 #[test]
