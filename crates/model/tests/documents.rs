@@ -16,25 +16,8 @@ use tripline_model::time;
 /// A pipeline with a default type, an id of two fields and these keys.
 fn small(keys: &str) -> Pipeline {
     let folder = tempfile::tempdir().unwrap();
-    let text = format!(
-        r#"id = "small"
-        schema_version = 1
-        default_type = "visit"
-        {keys}
-        [events.visit]
-        id = ["who", "number"]
-        event_time = "at"
-        unknown_fields = "keep"
-        fields = [
-          {{ name = "who", type = "string", from = "user" }},
-          {{ name = "number", type = "int64" }},
-          {{ name = "at", type = "timestamp", required = true }},
-          {{ name = "left", type = "timestamp" }},
-          {{ name = "ok", type = "bool" }},
-          {{ name = "score", type = "float64" }},
-        ]
-        partition = [{{ name = "day", time = "day" }}]"#
-    );
+    let visit = include_str!("support/visit.toml");
+    let text = format!("id = 'small'\nschema_version = 1\ndefault_type = 'visit'\n{keys}\n{visit}");
     std::fs::write(folder.path().join("pipeline.toml"), text).unwrap();
     Pipeline::load(folder.path()).unwrap()
 }

@@ -5,18 +5,30 @@ use std::borrow::Cow;
 use tripline_model::json::{Cursor, JsonError, Kind, Limits, Value};
 use tripline_model::source::{Position, PositionError, SourcePartition};
 
-use crate::kafka::{self, KafkaEvent};
-use crate::kinesis::{KinesisEvent, RecordReader};
+use crate::kafka;
+use crate::kinesis::RecordReader;
 use crate::records::PartitionRecords;
 use crate::response::{BatchItemFailure, ItemIdentifier};
 
 /// An invocation's event.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// From a Kinesis event source mapping (`aws:kinesis`).
-    Kinesis(KinesisEvent<'a>),
-    /// From a Kafka event source mapping (`aws:kafka`, `SelfManagedKafka`).
-    Kafka(KafkaEvent<'a>),
+#[derive(Clone, Debug)]
+pub struct Event<'a> {
+    /// What sent it.
+    pub source: Source,
+    /// Its records, by source partition, in the order in which these first appear.
+    ///
+    /// A Kinesis mapping sends the records of one shard at a time, a Kafka one those of several
+    /// topic-partitions.
+    pub partitions: Vec<PartitionRecords<'a>>,
+}
+
+/// What an event comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A Kinesis event source mapping (`aws:kinesis`).
+    Kinesis,
+    /// A Kafka event source mapping (`aws:kafka`, `SelfManagedKafka`).
+    Kafka,
 }
 
 /// Why an event cannot be taken in. The invocation must fail: without its records' positions no part
@@ -159,10 +171,12 @@ impl<'a> Event<'a> {
         }
         cursor.finish()?;
         if records_seen {
-            return Ok(Self::Kinesis(reader.finish()));
+            return Ok(Self { source: Source::Kinesis, partitions: reader.finish() });
         }
         match event_source.as_deref() {
-            Some(source @ ("aws:kafka" | "SelfManagedKafka")) => kafka.finish(source).map(Self::Kafka),
+            Some(source @ ("aws:kafka" | "SelfManagedKafka")) => {
+                Ok(Self { source: Source::Kafka, partitions: kafka.finish(source)? })
+            }
             Some(source) => {
                 let seen = format!("an object of eventSource {:?} without \"Records\"", shorten(source));
                 Err(EnvelopeError::Shape { seen })
@@ -171,21 +185,12 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The event's records, by source partition.
-    #[must_use]
-    pub fn partitions(&self) -> &[PartitionRecords<'a>] {
-        match self {
-            Self::Kinesis(event) => &event.partitions,
-            Self::Kafka(event) => &event.partitions,
-        }
-    }
-
     /// The topic of one of the event's source partitions; `None` where there are no topics.
     #[must_use]
     pub fn topic<'p>(&self, partition: &'p SourcePartition) -> Option<&'p str> {
-        match self {
-            Self::Kinesis(_) => None,
-            Self::Kafka(_) => Some(kafka::topic_of(&partition.partition)),
+        match self.source {
+            Source::Kinesis => None,
+            Source::Kafka => Some(kafka::topic_of(&partition.partition)),
         }
     }
 
@@ -193,8 +198,8 @@ impl<'a> Event<'a> {
     /// again.
     #[must_use]
     pub fn failure(&self, partition: &SourcePartition, from: Position) -> BatchItemFailure {
-        let item = match (self, from.as_u64()) {
-            (Self::Kafka(_), Some(offset)) => {
+        let item = match (self.source, from.as_u64()) {
+            (Source::Kafka, Some(offset)) => {
                 ItemIdentifier::Offset { partition: partition.partition.clone(), offset }
             }
             _ => ItemIdentifier::SequenceNumber(from),

@@ -24,16 +24,8 @@ use tripline_model::source::{Payload, Position, SourcePartition, SourceRecord};
 use crate::event::{EnvelopeError, RecordProblem, kind_name, name, shorten};
 use crate::records::{Arena, PartitionRecords};
 
-/// The records of an event, by topic-partition.
-#[derive(Clone, Debug, Default)]
-pub struct KafkaEvent<'a> {
-    /// In the order in which the topic-partitions stand in the event; those without a record are left out.
-    pub partitions: Vec<PartitionRecords<'a>>,
-}
-
 /// The topic of a topic-partition such as `trips-0`.
-#[must_use]
-pub fn topic_of(topic_partition: &str) -> &str {
+pub(crate) fn topic_of(topic_partition: &str) -> &str {
     topic_partition.rsplit_once('-').map_or(topic_partition, |(topic, _)| topic)
 }
 
@@ -87,8 +79,9 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The event, once it is known to be one of Kafka.
-    pub(crate) fn finish(self, event_source: &str) -> Result<KafkaEvent<'a>, EnvelopeError> {
+    /// The topic-partitions that have records, in the order in which they stand in the event, once it is
+    /// known to be one of Kafka.
+    pub(crate) fn finish(self, event_source: &str) -> Result<Vec<PartitionRecords<'a>>, EnvelopeError> {
         let without = |what: &str| EnvelopeError::Shape {
             seen: format!("an object of eventSource {:?} without {what}", shorten(event_source)),
         };
@@ -105,7 +98,7 @@ impl<'a> Reader<'a> {
         for group in &mut partitions {
             group.partition.source.clone_from(&source);
         }
-        Ok(KafkaEvent { partitions })
+        Ok(partitions)
     }
 }
 

@@ -23,43 +23,9 @@ use tripline_model::json::{Cursor, Kind, Value};
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
 use crate::arrival::seconds_to_ms;
-use crate::event::{EnvelopeError, Event, RecordProblem, kind_name, name, shorten};
+use crate::event::{EnvelopeError, RecordProblem, kind_name, name, shorten};
 use crate::kpl;
 use crate::records::{Arena, PartitionRecords, text};
-
-/// The records of an event, by source partition.
-///
-/// A mapping sends the records of one shard at a time; events made by hand may mix shards.
-#[derive(Clone, Debug, Default)]
-pub struct KinesisEvent<'a> {
-    /// In the order in which the partitions first appear.
-    pub partitions: Vec<PartitionRecords<'a>>,
-}
-
-impl<'a> KinesisEvent<'a> {
-    /// Reads an event that must be of Kinesis; otherwise as [`Event::parse`].
-    ///
-    /// # Errors
-    /// [`EnvelopeError`], as for [`Event::parse`].
-    pub fn parse(body: &'a [u8], arena: &'a mut Vec<u8>, epoch: &str) -> Result<Self, EnvelopeError> {
-        match Event::parse(body, arena, epoch)? {
-            Event::Kinesis(event) => Ok(event),
-            Event::Kafka(_) => Err(EnvelopeError::Shape { seen: "a Kafka event".to_owned() }),
-        }
-    }
-
-    /// How many records there are in all partitions.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.partitions.iter().map(|partition| partition.records.len()).sum()
-    }
-
-    /// Whether there is no record.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.partitions.is_empty()
-    }
-}
 
 /// Reads the elements of `Records` from a cursor.
 pub(crate) struct RecordReader<'a, 'e> {
@@ -117,8 +83,9 @@ impl<'a, 'e> RecordReader<'a, 'e> {
         Ok(())
     }
 
-    pub(crate) fn finish(self) -> KinesisEvent<'a> {
-        KinesisEvent { partitions: self.partitions }
+    /// The partitions in the order in which they first appear.
+    pub(crate) fn finish(self) -> Vec<PartitionRecords<'a>> {
+        self.partitions
     }
 
     fn add(&mut self, members: &Members<'a>) -> Result<(), RecordProblem> {

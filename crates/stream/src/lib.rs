@@ -2,7 +2,7 @@
 //! is answered to them.
 //!
 //! * [`event`]: an event, told by its own source;
-//! * [`kinesis`], [`kafka`]: their envelopes, read in one walk over the body, into borrowed records;
+//! * `kinesis`, `kafka`: their envelopes, read in one walk over the body, into borrowed records;
 //! * [`kpl`]: records that the Kinesis Producer Library has aggregated, taken apart;
 //! * [`response`]: partial batch responses;
 //! * [`mapping`]: Lambda's side of a Kinesis mapping as pure functions, for running and testing the
@@ -10,8 +10,8 @@
 
 mod arrival;
 pub mod event;
-pub mod kafka;
-pub mod kinesis;
+mod kafka;
+mod kinesis;
 pub mod kpl;
 pub mod mapping;
 mod protobuf;
@@ -19,8 +19,6 @@ mod records;
 mod reply;
 pub mod response;
 
-pub use event::{EnvelopeError, Event, RecordProblem};
-pub use kafka::KafkaEvent;
-pub use kinesis::KinesisEvent;
+pub use event::{EnvelopeError, Event, RecordProblem, Source};
 pub use records::PartitionRecords;
 pub use response::BatchResponse;

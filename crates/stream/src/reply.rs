@@ -101,6 +101,7 @@ fn failures(cursor: &mut Cursor<'_>) -> Result<Option<Vec<String>>, JsonError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::response::BatchItemFailure;
 
     #[test]
     fn what_names_no_failure_is_success() {
@@ -140,7 +141,9 @@ mod tests {
 
     #[test]
     fn a_response_reads_as_what_it_is_written_as() -> Result<(), Box<dyn std::error::Error>> {
-        let responses = [BatchResponse::success(), BatchResponse::retry_from("4959033827".parse()?)];
+        let item = ItemIdentifier::SequenceNumber("4959033827".parse()?);
+        let failed = BatchResponse { failures: vec![BatchItemFailure { item }] };
+        let responses = [BatchResponse::success(), failed];
         for response in &responses {
             assert_eq!(Reply::read(&serde_json::to_vec(response)?), Reply::from(response));
         }

@@ -50,13 +50,6 @@ impl BatchResponse {
         Self { failures: Vec::new() }
     }
 
-    /// Kinesis: deliver the record with this sequence number and all after it again.
-    #[must_use]
-    pub fn retry_from(sequence: Position) -> Self {
-        let item = ItemIdentifier::SequenceNumber(sequence);
-        Self { failures: vec![BatchItemFailure { item }] }
-    }
-
     /// Whether nothing is to be delivered again.
     #[must_use]
     pub const fn is_success(&self) -> bool {
@@ -81,7 +74,8 @@ mod tests {
     #[test]
     fn kinesis_gets_the_sequence_number_as_text() -> Result<(), Box<dyn std::error::Error>> {
         let sequence = "49590338271490256608559692538361571095921575989136588898";
-        let response = BatchResponse::retry_from(sequence.parse()?);
+        let item = ItemIdentifier::SequenceNumber(sequence.parse()?);
+        let response = BatchResponse { failures: vec![BatchItemFailure { item }] };
         let expected = format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{sequence}"}}]}}"#);
         assert_eq!(serde_json::to_string(&response)?, expected);
         Ok(())

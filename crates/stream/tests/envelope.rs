@@ -7,7 +7,7 @@ use tripline_model::source::{Payload, Position, PositionError};
 use tripline_oracle::Reading;
 use tripline_oracle::event::{EventRecord, read};
 use tripline_stream::mapping::{PutRecord, ShardOrigin, write_event};
-use tripline_stream::{EnvelopeError, KinesisEvent, RecordProblem};
+use tripline_stream::{EnvelopeError, Event, RecordProblem, Source};
 
 const STREAM: &str = "arn:aws:kinesis:us-east-2:123456789012:stream/trips";
 const SEQUENCE: &str = "49590338271490256608559692538361571095921575989136588898";
@@ -41,7 +41,8 @@ type Owned = (String, Position, Option<i64>, String, Result<Vec<u8>, Vec<u8>>);
 
 fn parse(body: impl AsRef<[u8]>) -> Result<Vec<Owned>, EnvelopeError> {
     let mut arena = Vec::new();
-    let event = KinesisEvent::parse(body.as_ref(), &mut arena, "e1")?;
+    let event = Event::parse(body.as_ref(), &mut arena, "e1")?;
+    assert_eq!(event.source, Source::Kinesis);
     let mut records = Vec::new();
     for partition in &event.partitions {
         assert_eq!(partition.partition.epoch, "e1");
@@ -86,7 +87,7 @@ fn the_documented_event_is_read() {
 fn an_event_without_records_is_an_event() {
     assert_eq!(parse(r#"{"Records":[]}"#), Ok(vec![]));
     let mut arena = Vec::new();
-    assert!(KinesisEvent::parse(b"{ \"Records\" : [ ] }\n", &mut arena, "").unwrap().is_empty());
+    assert!(Event::parse(b"{ \"Records\" : [ ] }\n", &mut arena, "").unwrap().partitions.is_empty());
 }
 
 #[test]
@@ -148,10 +149,7 @@ fn escapes_are_resolved_wherever_a_member_is_used() {
         .replace("\"aws:kinesis\"", "\"aws\\u003akinesis\"");
     assert_eq!(parse(&body).unwrap(), expected);
     let mut arena = Vec::new();
-    assert_eq!(
-        KinesisEvent::parse(body.as_bytes(), &mut arena, "").unwrap().partitions[0].partition.source,
-        STREAM
-    );
+    assert_eq!(Event::parse(body.as_bytes(), &mut arena, "").unwrap().partitions[0].partition.source, STREAM);
     for key in ["\"quoted\" \\ \n", "Zoë 🚕", "\u{0}", ""] {
         let mut keyed = record();
         keyed["kinesis"]["partitionKey"] = json!(key);
@@ -306,8 +304,9 @@ fn an_event_of_six_megabytes_is_read_into_memory_that_is_used_again() {
     let mut arena = Vec::new();
     let mut address = None;
     for _ in 0..3 {
-        let event = KinesisEvent::parse(&body, &mut arena, "").unwrap();
-        assert_eq!(event.len(), 4_000);
+        let event = Event::parse(&body, &mut arena, "").unwrap();
+        assert_eq!(event.source, Source::Kinesis);
+        assert_eq!((event.partitions[0].records.len(), event.partitions.len()), (4_000, 1));
         let read = &event.partitions[0].records;
         assert!(read.iter().zip(&records).all(|(read, put)| read.payload == Payload::Bytes(&put.data)));
         let at = match read[0].payload {
@@ -361,7 +360,8 @@ proptest! {
             .map(|record| (record.source, record.shard, record.position, record.partition_key, record.payload.ok()))
             .collect();
         let mut arena = Vec::new();
-        let event = KinesisEvent::parse(&body, &mut arena, "").unwrap();
+        let event = Event::parse(&body, &mut arena, "").unwrap();
+        assert_eq!(event.source, Source::Kinesis);
         let mut read: Vec<_> = event.partitions.iter().flat_map(|group| group.records.iter().map(|record| (
             group.partition.source.clone(), group.partition.partition.clone(),
             record.position.to_string(), record.partition_key.to_owned(),

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde::Deserialize;
 use tripline_model::source::{Payload, Position};
-use tripline_stream::KinesisEvent;
 use tripline_stream::kpl::{Aggregator, MAX_KEY_CHARACTERS, MAX_USER_RECORDS, UserRecord, user_records};
 use tripline_stream::mapping::{PutRecord, ShardOrigin, write_event};
+use tripline_stream::{Event, Source};
 
 /// A record as a test owns it: partition key and data.
 type Owned = (String, Vec<u8>);
@@ -100,8 +100,9 @@ fn user_records_share_their_aggregate_s_place_and_arrival_and_have_their_own_key
     let packed = aggregate(&[("a", "first"), ("b", "second"), ("a", "third")]);
     let body = event(&[b"alone", &packed, b"last"]);
     let mut arena = Vec::new();
-    let event = KinesisEvent::parse(&body, &mut arena, "").unwrap();
-    assert_eq!((event.len(), event.partitions.len()), (5, 1));
+    let event = Event::parse(&body, &mut arena, "").unwrap();
+    assert_eq!(event.source, Source::Kinesis);
+    assert_eq!((event.partitions[0].records.len(), event.partitions.len()), (5, 1));
     let records = &event.partitions[0].records;
     let places: Vec<_> =
         records.iter().map(|record| (record.position.as_u64().unwrap(), record.sub_position)).collect();
@@ -120,7 +121,8 @@ fn what_only_looks_like_an_aggregate_is_a_record_with_its_bytes_and_the_outer_ke
         let data = hex(&vector.aggregate);
         let body = event(&[&data]);
         let mut arena = Vec::new();
-        let event = KinesisEvent::parse(&body, &mut arena, "").unwrap();
+        let event = Event::parse(&body, &mut arena, "").unwrap();
+        assert_eq!(event.source, Source::Kinesis);
         let [record] = event.partitions[0].records.as_slice() else { panic!("{}", vector.name) };
         assert_eq!((record.sub_position, record.partition_key), (0, "outer-1"), "{}", vector.name);
         assert_eq!(record.payload, Payload::Bytes(&data), "{}", vector.name);

@@ -9,7 +9,8 @@ use tripline_stream::mapping::{
     Batcher, INVOCATION_PAYLOAD_BYTES, MappingSettings, PutRecord, Reply, ShardOrigin, next_after,
     write_event,
 };
-use tripline_stream::{BatchResponse, KinesisEvent};
+use tripline_stream::response::{BatchItemFailure, ItemIdentifier};
+use tripline_stream::{BatchResponse, Event, Source};
 
 fn origin() -> ShardOrigin {
     ShardOrigin {
@@ -93,13 +94,12 @@ fn after_an_error_the_whole_batch_is_sent_again_or_its_halves() {
 #[test]
 fn after_a_partial_response_the_lowest_failure_and_all_after_it_are_sent_again() {
     let reply = Reply::Response(vec!["4".to_owned(), "2".to_owned(), "3".to_owned()]);
+    let item = ItemIdentifier::SequenceNumber(Position::new(1));
+    let first_failed = BatchResponse { failures: vec![BatchItemFailure { item }] };
     for settings in [REPORTING, BISECTING] {
         assert_eq!(next_after(&reply, &shard(5), &settings), vec![1..5]);
         assert_eq!(next_after(&Reply::from(&BatchResponse::success()), &shard(5), &settings), no_parts());
-        assert_eq!(
-            next_after(&Reply::from(&BatchResponse::retry_from(Position::new(1))), &shard(5), &settings),
-            vec![0..5]
-        );
+        assert_eq!(next_after(&Reply::from(&first_failed), &shard(5), &settings), vec![0..5]);
     }
 }
 
@@ -158,7 +158,8 @@ proptest! {
         let oracle: serde_json::Value = serde_json::from_slice(&body).unwrap();
         prop_assert_eq!(oracle["Records"].as_array().unwrap().len(), records.len());
         let mut arena = Vec::new();
-        let event = KinesisEvent::parse(&body, &mut arena, "epoch").unwrap();
+        let event = Event::parse(&body, &mut arena, "epoch").unwrap();
+        assert_eq!(event.source, Source::Kinesis);
         let read: Vec<PutRecord> = event.partitions.iter().flat_map(|group| &group.records).map(|record| PutRecord {
             sequence: record.position,
             partition_key: record.partition_key.to_owned(),

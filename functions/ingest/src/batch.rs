@@ -189,7 +189,7 @@ impl Ingest {
         deadline_ms: i64,
     ) -> Result<Answer, IngestError> {
         let event = Event::parse(body, arena, &self.options.source_epoch)?;
-        let partitions = event.partitions();
+        let partitions = &event.partitions;
         if let Some(check) = &self.mapping_check {
             for PartitionRecords { partition, .. } in partitions {
                 check.check(&partition.source, event.topic(partition)).await?;

@@ -5,8 +5,7 @@ use serde_json::Value;
 use tripline_model::source::Payload;
 use tripline_oracle::event::{self, EventRecord};
 use tripline_oracle::{Reading, aggregate};
-use tripline_stream::Event;
-use tripline_stream::PartitionRecords;
+use tripline_stream::{Event, PartitionRecords, Source};
 
 use crate::input::Plan;
 
@@ -46,8 +45,8 @@ fn unpack(record: &EventRecord) -> Vec<Part> {
 }
 
 fn compare(theirs: &[EventRecord], ours: &Event<'_>) {
-    let is_kafka = matches!(ours, Event::Kafka(_));
-    let mut partitions: Vec<&PartitionRecords<'_>> = ours.partitions().iter().collect();
+    let is_kafka = ours.source == Source::Kafka;
+    let mut partitions: Vec<&PartitionRecords<'_>> = ours.partitions.iter().collect();
     let theirs: Vec<Part> = if is_kafka {
         partitions.sort_by_key(|group| &group.partition.partition);
         theirs.iter().map(|record| (0, record.clone())).collect()

@@ -103,7 +103,7 @@ pub(super) async fn send(
             let mut arena = Vec::new();
             let event = Event::parse(&body, &mut arena, of.epoch).with_context(|| place.clone())?;
             found += 1;
-            for partition in event.partitions() {
+            for partition in &event.partitions {
                 let batch = Batch { lake, senders, partition };
                 let sent = batch.send(dry_run).await.with_context(|| place.clone())?;
                 records += partition.records.len() as u64;

@@ -77,26 +77,8 @@ fn body(pipeline: &Pipeline, payload: &str) -> String {
 
 /// A pipeline with one event type, of these keys besides its fields.
 fn small(keys: &str, search: &str) -> Pipeline {
-    pipeline(&format!(
-        r#"id = "small"
-        schema_version = 1
-        default_type = "visit"
-        {keys}
-        [events.visit]
-        id = ["who", "number"]
-        event_time = "at"
-        unknown_fields = "keep"
-        fields = [
-          {{ name = "who", type = "string", from = "user" }},
-          {{ name = "number", type = "int64" }},
-          {{ name = "at", type = "timestamp", required = true }},
-          {{ name = "left", type = "timestamp" }},
-          {{ name = "ok", type = "bool" }},
-          {{ name = "score", type = "float64" }},
-        ]
-        partition = [{{ name = "day", time = "day" }}]
-        {search}"#
-    ))
+    let visit = include_str!("../../tests/support/visit.toml");
+    pipeline(&format!("id = 'small'\nschema_version = 1\ndefault_type = 'visit'\n{keys}\n{visit}{search}"))
 }
 
 fn visit(members: &str) -> String {
