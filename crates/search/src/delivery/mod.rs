@@ -79,7 +79,10 @@ pub(crate) struct Delivery<'b> {
     /// Items that were not understood although they were alone, with the cluster's reason.
     suspects: Vec<(usize, String)>,
     stopped: Option<Why>,
+    /// What the cluster said last, and why it has not answered since: the end of the time cuts a request
+    /// short, which must not hide what the cluster had to say.
     last_reason: Option<String>,
+    last_silence: Option<String>,
     counts: SearchCounts,
 }
 
@@ -96,6 +99,7 @@ impl<'b> Delivery<'b> {
             suspects: Vec::new(),
             stopped: None,
             last_reason: None,
+            last_silence: None,
             counts: batch.counts,
         }
     }
@@ -203,9 +207,12 @@ impl<'b> Delivery<'b> {
                 Some(Undelivered { record, why: Why::Refused(refusal) })
             }
             (Some(record), _) => {
-                let last = match self.last_reason {
-                    Some(reason) => format!("the cluster said last: {reason}"),
-                    None => "the cluster had no time to answer".to_owned(),
+                let last = match (self.last_reason, self.last_silence) {
+                    (Some(said), Some(silence)) => {
+                        format!("the cluster said last: {said}; after that {silence}")
+                    }
+                    (Some(reason), None) | (None, Some(reason)) => format!("the cluster said last: {reason}"),
+                    (None, None) => "the cluster had no time to answer".to_owned(),
                 };
                 Some(Undelivered { record, why: self.stopped.unwrap_or(Why::TimeUp { last }) })
             }

@@ -22,12 +22,16 @@ impl Delivery<'_> {
         match outcome {
             Outcome::Items(replies) => self.settle_items(request, replies, retry_ms),
             Outcome::Nothing { sent, reason } => {
-                self.last_reason = Some(reason);
+                self.last_silence = Some(reason);
                 self.repeat(request, sent, retry_ms);
                 Mood::Busy
             }
             Outcome::Status { status, reason } => self.settle_whole(request, status, reason, retry_ms),
         }
+    }
+
+    fn said(&mut self, reason: impl Into<String>) {
+        (self.last_reason, self.last_silence) = (Some(reason.into()), None);
     }
 
     fn settle_whole(
@@ -41,7 +45,7 @@ impl Delivery<'_> {
         match verdict(Scope::Request, status, None) {
             Verdict::Retry | Verdict::Accepted | Verdict::Conflict => {
                 self.counts.throttled += u64::from(status == 429);
-                self.last_reason = Some(told);
+                self.said(told);
                 // What the cluster has no memory for as a whole it may have for its halves.
                 if status == 429 && self.tries(request) > 1 {
                     self.part(request);
@@ -50,12 +54,12 @@ impl Delivery<'_> {
                 Mood::Busy
             }
             Verdict::RetryUnknown => {
-                self.last_reason = Some(told);
+                self.said(told);
                 self.repeat(request, true, retry_ms);
                 Mood::Busy
             }
             Verdict::Halve | Verdict::Bisect if request.items.len() > 1 => {
-                self.last_reason = Some(told);
+                self.said(told);
                 self.part(request);
                 request
                     .items
@@ -94,7 +98,7 @@ impl Delivery<'_> {
         retry_ms: impl Fn(u32) -> i64,
     ) -> Mood {
         if !self.answers(request, &replies) {
-            self.last_reason = Some("the answer is not about the documents that were sent".to_owned());
+            self.said("the answer is not about the documents that were sent");
             self.repeat(request, true, retry_ms);
             return Mood::Busy;
         }
@@ -124,7 +128,7 @@ impl Delivery<'_> {
                 Verdict::Retry | Verdict::RetryUnknown => {
                     busy = true;
                     self.counts.throttled += u64::from(reply.status == 429);
-                    self.last_reason = Some(told());
+                    self.said(told());
                     again.insert(index);
                     let tries = self.slots.get(index).map_or(1, |slot| slot.tries);
                     self.retry(index, verdict == Verdict::RetryUnknown, retry_ms(tries));
