@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod decode;
 pub mod document;
+pub mod forward;
 pub mod json;
 pub mod partition;
 pub mod pipeline;

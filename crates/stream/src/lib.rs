@@ -5,6 +5,7 @@
 //! * `kinesis`, `kafka`: their envelopes, read in one walk over the body, into borrowed records;
 //! * [`kpl`]: records that the Kinesis Producer Library has aggregated, taken apart;
 //! * [`response`]: partial batch responses;
+//! * [`sink`]: what other streams are given, and what they answer;
 //! * [`mapping`]: Lambda's side of a Kinesis mapping as pure functions, for running and testing the
 //!   handler without Lambda.
 
@@ -18,6 +19,7 @@ mod protobuf;
 mod records;
 mod reply;
 pub mod response;
+pub mod sink;
 
 pub use event::{EnvelopeError, Event, RecordProblem, Source};
 pub use records::PartitionRecords;
