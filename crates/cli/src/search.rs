@@ -1,15 +1,13 @@
 //! Options that name the search cluster, shared by the commands.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
-use tripline_ingest::{Malformed, Sinks};
-use tripline_lake::{Environment, Lake};
-use tripline_model::decode::Stage;
+use tripline_ingest::Connected;
+use tripline_lake::{Environment, Role};
 use tripline_model::pipeline::Pipeline;
-use tripline_search::{SearchOptions, SearchSink, Shown, Viewer, endpoint_of_domain};
-use tripline_settings::{SinkChoice, SinkSettings, connect_search};
+use tripline_search::{SearchOptions, Shown, Viewer, endpoint_of_domain};
+use tripline_settings::SinkSettings;
 
 /// Where the search cluster is, if there is one. How to reach it is said by the functions' own variables,
 /// `TRIPLINE_OPENSEARCH_…`.
@@ -51,14 +49,9 @@ impl SearchArguments {
         environment: &Environment,
     ) -> anyhow::Result<SinkChoices> {
         let settings = self.settings().await?;
-        let sink = match settings.choice {
-            SinkChoice::Lake => None,
-            SinkChoice::Search { .. } | SinkChoice::Both => {
-                connect_search(&settings, pipeline, environment).await?
-            }
-        };
-        let cluster = settings.search.filter(|_| sink.is_some());
-        Ok(SinkChoices { sink, cluster, choice: settings.choice })
+        let connected = Connected::new(&settings, pipeline, environment).await?;
+        let cluster = settings.search.filter(|_| connected.names().contains(&Role::Search));
+        Ok(SinkChoices { connected, cluster })
     }
 }
 
@@ -71,41 +64,15 @@ pub(crate) fn search_environment(environment: &Environment) -> tripline_search::
 /// The sinks that there are.
 #[derive(Clone, Debug)]
 pub(crate) struct SinkChoices {
-    sink: Option<SearchSink>,
-    /// Of the sink's cluster.
+    pub(crate) connected: Connected,
+    /// The search cluster, where it is one of them.
     cluster: Option<SearchOptions>,
-    choice: SinkChoice,
 }
 
 /// Documents of each event type that are shown.
 const SHOWN: usize = 2;
 
 impl SinkChoices {
-    /// Their names.
-    pub(crate) fn names(&self) -> BTreeSet<String> {
-        let search = self.sink.as_ref().map(|_| "search");
-        let lake = self.has_lake().then_some("lake");
-        lake.into_iter().chain(search).map(str::to_owned).collect()
-    }
-
-    const fn has_lake(&self) -> bool {
-        !matches!(self.choice, SinkChoice::Search { .. })
-    }
-
-    /// All of them, for records that none has.
-    pub(crate) fn all(&self, lake: &Lake) -> Sinks {
-        match &self.sink {
-            Some(sink) if self.has_lake() => Sinks::both(sink.clone(), lake),
-            Some(sink) => Sinks::search(sink.clone(), lake, self.malformed()),
-            None => Sinks::lake(lake),
-        }
-    }
-
-    /// The lake alone, where it is one of them.
-    pub(crate) fn lake(&self, lake: &Lake) -> Option<Sinks> {
-        self.has_lake().then(|| Sinks::lake(lake))
-    }
-
     /// What the indices of each event type have; nothing where there is no cluster.
     pub(crate) async fn shown(
         &self,
@@ -123,23 +90,5 @@ impl SinkChoices {
             }
         }
         Ok(all)
-    }
-
-    /// The search cluster alone, for records that the lake gets by another way.
-    pub(crate) fn search(&self, lake: &Lake) -> Option<Sinks> {
-        self.sink.clone().map(|sink| Sinks::search(sink, lake, self.malformed()))
-    }
-
-    /// The search cluster alone, for records that the lake has. One that has become no event since is its
-    /// letter once more.
-    pub(crate) fn search_again(&self, lake: &Lake) -> Option<Sinks> {
-        self.sink.clone().map(|sink| Sinks::search(sink, lake, Malformed::Letter(Stage::Search)))
-    }
-
-    const fn malformed(&self) -> Malformed {
-        match self.choice {
-            SinkChoice::Search { lake_elsewhere: false } => Malformed::Letter(Stage::Decode),
-            _ => Malformed::Elsewhere,
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tripline_model::pipeline::Target;
 use tripline_model::source::SourcePartition;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -14,6 +15,24 @@ pub enum Role {
     Lake,
     /// Dead letters of the search sink.
     Search,
+    /// Dead letters of the Kinesis sink.
+    Kinesis,
+    /// Dead letters of the Kafka sink.
+    Kafka,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Lake, Self::Search, Self::Kinesis, Self::Kafka];
+}
+
+impl From<Target> for Role {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Kinesis => Self::Kinesis,
+            Target::Kafka => Self::Kafka,
+        }
+    }
 }
 
 impl fmt::Display for Role {
@@ -21,6 +40,8 @@ impl fmt::Display for Role {
         formatter.write_str(match self {
             Self::Lake => "lake",
             Self::Search => "search",
+            Self::Kinesis => Target::Kinesis.name(),
+            Self::Kafka => Target::Kafka.name(),
         })
     }
 }

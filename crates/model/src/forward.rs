@@ -1,8 +1,22 @@
 //! From records to events that go on into another stream.
+//!
+//! An event goes on as its own JSON text, byte for byte; a schema registry's header before it stays behind,
+//! as its ids mean nothing elsewhere. What is no event does not go on: [`Forwarder`] comes to the same
+//! verdict on a record as [`Decoder`](crate::decode::Decoder).
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::decode::{Reader, Refusal, Unsound, policy};
 use crate::document::push_string;
+use crate::id;
+use crate::pipeline::{Pipeline, Policy, Target};
+use crate::source::{SourcePartition, SourceRecord};
+
+/// Longest key in bytes: Kinesis takes 256 characters.
+const KEY_BYTES: usize = 256;
+/// Between the values of an id of several fields.
+const DELIMITER: &str = "_";
 
 /// An event on its way into another stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,3 +52,86 @@ impl Outgoing<'_> {
         json
     }
 }
+
+/// What a record is to a stream.
+#[derive(Debug)]
+pub enum Passing<'a> {
+    /// An event that goes on.
+    Event(Outgoing<'a>),
+    /// A watermark event, or one of a type that does not go on.
+    Nothing,
+    /// It is left out, by the pipeline's policy.
+    Ignored,
+    /// It is no event, and a dead letter.
+    Malformed {
+        /// Why.
+        refusal: Refusal,
+        /// The type that it told.
+        event_type: Option<String>,
+    },
+    /// It is no event, and fails the batch, by the pipeline's policy.
+    Failed(Refusal),
+}
+
+/// Makes outgoing events of a run of records of one source partition.
+#[derive(Debug)]
+pub struct Forwarder<'p> {
+    reader: Reader<'p>,
+    target: Target,
+    source_prefix: String,
+}
+
+impl<'p> Forwarder<'p> {
+    /// For records of `origin`, and streams of one kind.
+    #[must_use]
+    pub fn new(pipeline: &'p Pipeline, origin: &SourcePartition, target: Target) -> Self {
+        Self { reader: Reader::new(pipeline), target, source_prefix: id::prefix(origin) }
+    }
+
+    /// Reads the next record, which is the one of this index.
+    pub fn read<'a>(&mut self, index: usize, record: &SourceRecord<'a>) -> Passing<'a>
+    where
+        'p: 'a,
+    {
+        // Unwind safety: whatever a panic leaves half done is overwritten before it is read.
+        let made = catch_unwind(AssertUnwindSafe(|| self.make(index, record)))
+            .unwrap_or_else(|_| Err(Unsound::panicked()));
+        match made {
+            Ok(Some(event)) => Passing::Event(event),
+            Ok(None) => Passing::Nothing,
+            Err(Unsound { refusal, event_type }) => match policy(self.reader.pipeline, refusal.reason) {
+                Policy::Ignore => Passing::Ignored,
+                Policy::Fail => Passing::Failed(refusal),
+                Policy::DeadLetter => Passing::Malformed { refusal, event_type },
+            },
+        }
+    }
+
+    fn make<'a>(&mut self, index: usize, record: &SourceRecord<'a>) -> Result<Option<Outgoing<'a>>, Unsound>
+    where
+        'p: 'a,
+    {
+        let (payload, event) = self.reader.read(record)?;
+        let Some(values) = self.reader.values(&payload, event)? else { return Ok(None) };
+        let event_type = self.reader.pipeline.events.get(event).map(|event| event.type_value.as_str());
+        let (Some(event_type), Some(forward)) = (event_type, values.event.forwards.get(&self.target)) else {
+            return Ok(None);
+        };
+        let mut key = String::new();
+        if let Some(field) = forward.key {
+            let mut value = String::new();
+            values.push(field, &mut value);
+            id::push_capped(&mut key, &value, KEY_BYTES);
+        }
+        if key.is_empty() {
+            id::push_id(&values, DELIMITER, record, &self.source_prefix, KEY_BYTES, &mut key);
+        }
+        let mut source = String::new();
+        id::push_place(&mut source, &self.source_prefix, record);
+        drop(values);
+        Ok(Some(Outgoing { record: index, event_type, key, payload, source }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

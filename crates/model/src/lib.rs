@@ -8,6 +8,7 @@ pub mod batch;
 pub mod decode;
 pub mod document;
 pub mod forward;
+mod id;
 pub mod json;
 pub mod partition;
 pub mod pipeline;

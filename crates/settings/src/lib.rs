@@ -6,6 +6,7 @@ mod deadline;
 mod logs;
 mod parse;
 mod search;
+mod sinks;
 mod start;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ pub use deadline::deadline_ms;
 pub use logs::start_logs;
 pub use parse::parse_duration;
 use parse::{parse_bytes, parse_flag};
-pub use search::{SinkChoice, SinkSettings};
+pub use sinks::SinkSettings;
 pub use start::{StartError, connect_search, open_lake};
 use tripline_lake::publish::{FileFormat, PublishOptions};
 use tripline_lake::redrive::AGAIN;
@@ -40,7 +41,7 @@ const fn variable(name: &'static str, default: &'static str, about: &'static str
 
 /// Every variable of Tripline's own, in the order in which documentation lists them.
 pub fn variables() -> impl Iterator<Item = &'static Variable> {
-    VARIABLES.iter().chain(&search::VARIABLES)
+    VARIABLES.iter().chain(&sinks::VARIABLES).chain(&search::VARIABLES)
 }
 
 const VARIABLES: [Variable; 12] = [

@@ -1,25 +1,14 @@
-//! Which sinks there are, and how to reach the search cluster.
+//! How to reach the search cluster.
 
 use std::time::Duration;
 
 use tripline_search::{Auth, SearchOptions, Service, SigV4};
 
 use crate::parse::{parse_bytes, parse_duration, parse_flag};
-use crate::{Reader, SettingsError, Variable, variable};
+use crate::{Reader, Variable, variable};
 
-/// Variables of the sinks.
-pub(crate) const VARIABLES: [Variable; 16] = [
-    variable(
-        "TRIPLINE_SINKS",
-        "`lake`, or `lake,search` with a search cluster",
-        "what `ingest` feeds: `lake`, `search`, or both. `search` alone keeps its dead letters in the lake's journal",
-    ),
-    variable(
-        "TRIPLINE_LAKE_ELSEWHERE",
-        "`false`",
-        "`true` for `TRIPLINE_SINKS=search` beside a function that feeds the lake from the same source: that one keeps \
-         the records that are no events",
-    ),
+/// Variables of the search sink.
+pub(crate) const VARIABLES: [Variable; 14] = [
     variable(
         "TRIPLINE_OPENSEARCH_URL",
         "none",
@@ -67,78 +56,9 @@ pub(crate) const VARIABLES: [Variable; 16] = [
 /// Ends of the host names of Amazon's search services.
 const OF_AWS: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".on.aws"];
 
-/// Which sinks there are and how to reach them.
-#[derive(Clone, Debug)]
-pub struct SinkSettings {
-    /// Which sinks are fed.
-    pub choice: SinkChoice,
-    /// How to reach the search cluster, where there is one.
-    pub search: Option<SearchOptions>,
-}
-
-impl SinkSettings {
-    /// Reads the sinks' variables, given as pairs; others are passed over.
-    ///
-    /// # Errors
-    /// [`SettingsError`] with every fault.
-    pub fn from_variables(
-        variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, SettingsError> {
-        let mut reader = Reader::new(variables);
-        let settings = Self::read(&mut reader);
-        reader.finish(settings)
-    }
-
-    pub(crate) fn read(reader: &mut Reader) -> Self {
-        let search = reader.search();
-        Self { choice: reader.sinks(search.is_some()), search }
-    }
-}
-
-/// Which sinks are fed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SinkChoice {
-    /// The lake alone.
-    Lake,
-    /// The search cluster alone.
-    Search {
-        /// Another function feeds the lake from the same source.
-        lake_elsewhere: bool,
-    },
-    /// Both.
-    Both,
-}
-
 impl Reader {
-    fn sinks(&mut self, has_search: bool) -> SinkChoice {
-        let lake_elsewhere = self.value("TRIPLINE_LAKE_ELSEWHERE", false, parse_flag);
-        let default = if has_search { SinkChoice::Both } else { SinkChoice::Lake };
-        let choice = self.value("TRIPLINE_SINKS", default, |text| {
-            let mut names: Vec<&str> = text.split(',').map(str::trim).collect();
-            names.sort_unstable();
-            match names.as_slice() {
-                ["lake"] => Ok(SinkChoice::Lake),
-                ["search"] => Ok(SinkChoice::Search { lake_elsewhere }),
-                ["lake", "search"] => Ok(SinkChoice::Both),
-                _ => Err("`lake`, `search` or `lake,search`"),
-            }
-        });
-        if choice != SinkChoice::Lake && !has_search {
-            self.faults
-                .push("TRIPLINE_SINKS has `search`, but TRIPLINE_OPENSEARCH_URL is not set".to_owned());
-        }
-        if lake_elsewhere && !matches!(choice, SinkChoice::Search { .. }) {
-            self.faults.push(
-                "TRIPLINE_LAKE_ELSEWHERE is true, but this function feeds the lake itself: leave it out, or set \
-                 TRIPLINE_SINKS=search"
-                    .to_owned(),
-            );
-        }
-        choice
-    }
-
     /// Options of the search sink; `None` where there is no cluster.
-    fn search(&mut self) -> Option<SearchOptions> {
+    pub(crate) fn search(&mut self) -> Option<SearchOptions> {
         let urls = self.get("TRIPLINE_OPENSEARCH_URL").or_else(|| self.endpoint_of_reference())?;
         let hosts: Vec<String> = urls.split(',').map(|url| url.trim().to_owned()).collect();
         let defaults = SearchOptions::default();
@@ -245,23 +165,12 @@ fn of_aws(url: &str, end: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::Settings;
+    use crate::{Settings, SettingsError};
 
     fn read(more: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         let needed = [("TRIPLINE_PIPELINE", "p"), ("TRIPLINE_LAKE", "/lake")];
         let variables = needed.iter().chain(more);
         Settings::from_variables(variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
-    }
-
-    #[test]
-    fn without_a_cluster_there_is_the_lake_alone_and_with_one_there_are_both() {
-        let lake = read(&[]).unwrap();
-        assert_eq!((lake.sinks.choice, lake.sinks.search.is_some()), (SinkChoice::Lake, false));
-        let url = ("TRIPLINE_OPENSEARCH_URL", "http://127.0.0.1:9200");
-        assert_eq!(read(&[url]).unwrap().sinks.choice, SinkChoice::Both);
-        let alone = read(&[url, ("TRIPLINE_SINKS", "search"), ("TRIPLINE_LAKE_ELSEWHERE", "true")]).unwrap();
-        assert_eq!(alone.sinks.choice, SinkChoice::Search { lake_elsewhere: true });
-        assert_eq!(read(&[url, ("TRIPLINE_SINKS", "lake")]).unwrap().sinks.choice, SinkChoice::Lake);
     }
 
     #[test]
@@ -298,18 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn sinks_that_cannot_be_are_refused() {
-        for (more, expected) in [
-            (vec![("TRIPLINE_SINKS", "search")], "TRIPLINE_OPENSEARCH_URL is not set"),
-            (vec![("TRIPLINE_SINKS", "lakes")], "`lake,search` is wanted"),
-            (vec![("TRIPLINE_LAKE_ELSEWHERE", "true")], "feeds the lake itself"),
-            (
-                vec![("TRIPLINE_OPENSEARCH_URL", "https://x"), ("TRIPLINE_OPENSEARCH_AUTH", "basic")],
-                "TRIPLINE_OPENSEARCH_USER",
-            ),
-        ] {
-            let error = read(&more).unwrap_err().to_string();
-            assert!(error.contains(expected), "{expected} is not in: {error}");
-        }
+    fn authentication_that_cannot_be_is_refused() {
+        let basic = [("TRIPLINE_OPENSEARCH_URL", "https://x"), ("TRIPLINE_OPENSEARCH_AUTH", "basic")];
+        let error = read(&basic).unwrap_err().to_string();
+        assert!(error.contains("TRIPLINE_OPENSEARCH_USER"), "{error}");
     }
 }

@@ -10,12 +10,13 @@ use tripline_lake::clock::Clock;
 use tripline_lake::invariants;
 use tripline_lake::journal::{Appended, JournalError};
 use tripline_model::batch::Counts;
-use tripline_model::pipeline::Pipeline;
+use tripline_model::pipeline::{Pipeline, Target};
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 use tripline_search::{SearchCounts, Why};
 use tripline_stream::PartitionRecords;
 use tripline_stream::event::{EnvelopeError, Event};
 use tripline_stream::response::BatchResponse;
+use tripline_stream::sink::SentCounts;
 
 use crate::mapping::{MappingCheck, MappingFault, Mappings};
 use crate::sinks::{Cause, Place, Setback, Sinks, Taken};
@@ -71,8 +72,10 @@ pub struct Batch {
     pub puts: u64,
     /// What the search sink did.
     pub search: SearchCounts,
-    /// Dead letters of the search sink that were committed.
-    pub search_dead_letters: u64,
+    /// What other streams took.
+    pub streams: BTreeMap<Target, SentCounts>,
+    /// Dead letters of the sinks beside the lake that were committed.
+    pub sink_dead_letters: u64,
     /// Source partitions in the batch.
     pub partitions: u64,
 }
@@ -111,6 +114,18 @@ pub enum IngestError {
         record: Position,
         /// Why.
         why: Why,
+    },
+    /// A stream that events go on into does not have every record, and none before them can be told apart.
+    #[error("{partition}: record {record} is not in the {} sink: {error}", target.name())]
+    Stream {
+        /// Where the record comes from.
+        partition: SourcePartition,
+        /// The first record that is not.
+        record: Position,
+        /// The sink.
+        target: Target,
+        /// Why.
+        error: String,
     },
     /// A record is refused by the pipeline's policy, and the mapping takes no partial responses.
     #[error(
@@ -204,9 +219,7 @@ impl Ingest {
         let mut failed = Vec::new();
         for (PartitionRecords { partition, records }, taken) in partitions.iter().zip(taken) {
             batch.delivered += records.len() as u64;
-            let Taken { lake, search, letters, setback } = taken;
-            batch.add(lake);
-            batch.add_search(&search, &letters);
+            let setback = batch.add(taken);
             if let Some(Setback { from, cause }) = setback {
                 let at = records.get(from).or(records.first());
                 let record = at.map(|record| record.position).unwrap_or_default();
@@ -253,6 +266,9 @@ impl Failed<'_> {
             Cause::Refused(reason) => tracing::warn!(%partition, %record, %reason, "record refused"),
             Cause::Journal(error) => tracing::error!(%partition, %record, %error, "source partition failed"),
             Cause::Search(why) => tracing::error!(%partition, %record, %why, "not in the search cluster"),
+            Cause::Stream { target, error } => {
+                tracing::error!(%partition, %record, sink = target.name(), %error, "not in the stream");
+            }
         }
     }
 }
@@ -264,30 +280,36 @@ impl From<Failed<'_>> for IngestError {
             Cause::Journal(error) => error.into(),
             Cause::Refused(refusal) => Self::Refused { partition, record, reason: refusal.to_string() },
             Cause::Search(why) => Self::Search { partition, record, why },
+            Cause::Stream { target, error } => Self::Stream { partition, record, target, error },
         }
     }
 }
 
 impl Batch {
-    /// Adds what became of one source partition's records.
-    fn add(&mut self, appended: Appended) {
-        self.duplicates += appended.duplicates;
-        self.counts.add(&appended.counts);
-        for (reason, count) in appended.dead_letter_reasons {
+    /// Adds what became of one source partition's records. Returns what must come again.
+    fn add(&mut self, taken: Taken) -> Option<Setback> {
+        let Taken { lake, search, streams, letters, setback } = taken;
+        self.duplicates += lake.duplicates;
+        self.counts.add(&lake.counts);
+        self.add_entry(&lake);
+        for (reason, count) in lake.dead_letter_reasons {
             *self.dead_letter_reasons.entry(reason).or_default() += count;
         }
+        self.search.add(&search);
+        for (target, counts) in &streams {
+            self.streams.entry(*target).or_default().add(counts);
+        }
+        for appended in &letters {
+            self.sink_dead_letters += appended.counts.dead_letters;
+            self.add_entry(appended);
+        }
+        setback
+    }
+
+    fn add_entry(&mut self, appended: &Appended) {
         self.entries += u64::from(appended.entry.is_some());
         self.bytes += appended.bytes as u64;
         self.puts += u64::from(appended.puts);
-    }
-
-    /// Adds what became of them in the search cluster.
-    fn add_search(&mut self, search: &SearchCounts, letters: &Appended) {
-        self.search.add(search);
-        self.search_dead_letters += letters.counts.dead_letters;
-        self.entries += u64::from(letters.entry.is_some());
-        self.bytes += letters.bytes as u64;
-        self.puts += u64::from(letters.puts);
     }
 }
 
@@ -300,6 +322,7 @@ fn log(answer: &Answer, millis: i64) {
             "every record of the batch was in already: a redelivery, or the mapping was rewound"
         );
     }
+    let sent = |target| batch.streams.get(&target).copied().unwrap_or_default();
     tracing::info!(
         records = batch.delivered,
         rows = batch.counts.rows,
@@ -314,7 +337,7 @@ fn log(answer: &Answer, millis: i64) {
         puts = batch.puts,
         documents = batch.search.created + batch.search.updated,
         search_conflicts = batch.search.conflicts,
-        search_dead_letters = batch.search_dead_letters,
+        sink_dead_letters = batch.sink_dead_letters,
         search_requests = batch.search.requests,
         search_throttled = batch.search.throttled,
         search_retried = batch.search.retried,
@@ -322,6 +345,10 @@ fn log(answer: &Answer, millis: i64) {
         search_malformed = batch.search.malformed,
         search_ignored = batch.search.ignored,
         search_possible_duplicates = batch.search.possible_duplicates,
+        kinesis_records = sent(Target::Kinesis).taken,
+        kinesis_retried = sent(Target::Kinesis).retried,
+        kinesis_throttled = sent(Target::Kinesis).throttled,
+        kafka_records = sent(Target::Kafka).taken,
         retried_from = answer.response.failures.len(),
         invariant_violations = invariants::take_unreported(),
         millis,

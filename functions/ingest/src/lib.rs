@@ -1,6 +1,7 @@
 //! The ingest function: a batch of records goes into the journal, exactly once.
 
 mod batch;
+mod connect;
 pub mod mapping;
 pub mod raw_body;
 mod sinks;
@@ -8,11 +9,11 @@ mod sinks;
 use std::sync::Arc;
 
 pub use batch::{Answer, Batch, Ingest, IngestError, IngestOptions};
+pub use connect::Connected;
 pub use sinks::{Cause, Malformed, Place, Setback, Sinks, Taken};
 
 use mapping::{LambdaMappings, Mappings};
-use tripline_model::decode::Stage;
-use tripline_settings::{Settings, SinkChoice, StartError, connect_search, open_lake};
+use tripline_settings::{Settings, StartError, open_lake};
 
 /// Loads the pipeline, opens its lake and makes the function ready.
 ///
@@ -29,15 +30,7 @@ pub async fn start(settings: &Settings) -> Result<Ingest, StartError> {
             .map(|function| Arc::new(LambdaMappings::new(function)) as Arc<dyn Mappings>),
     };
     let environment = lake.environment();
-    let sinks = match (settings.sinks.choice, connect_search(&settings.sinks, &pipeline, environment).await?)
-    {
-        (SinkChoice::Search { lake_elsewhere }, Some(sink)) => {
-            let malformed =
-                if lake_elsewhere { Malformed::Elsewhere } else { Malformed::Letter(Stage::Decode) };
-            Sinks::search(sink, &lake, malformed)
-        }
-        (SinkChoice::Both, Some(sink)) => Sinks::both(sink, &lake),
-        _ => Sinks::lake(&lake),
-    };
+    let connected = Connected::new(&settings.sinks, &pipeline, environment).await?;
+    let sinks = connected.all(&lake);
     Ok(Ingest::feeding(sinks, pipeline, Arc::clone(&environment.clock), options))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use support::{Bench, FAR, Sample};
-use tripline_ingest::{Answer, Ingest, IngestError, IngestOptions, Sinks};
+use tripline_ingest::{Answer, Ingest, IngestError, IngestOptions, Malformed, Sinks};
 use tripline_model::source::Position;
 use tripline_search::{Answer as Reply, Cluster, Environment, Failure, SearchOptions, SearchSink};
 use tripline_stream::kpl::{Aggregator, MAX_KEY_CHARACTERS, MAX_USER_RECORDS, UserRecord};
@@ -60,7 +60,8 @@ fn ingest(bench: &Bench, cluster: &Arc<Picky>) -> Ingest {
     let environment = Environment::new(move || now.now_ms(), || 7);
     let sink = SearchSink::over(bench.pipeline.clone(), options, environment, cluster.clone());
     let options = IngestOptions { partial_responses: true, ..IngestOptions::default() };
-    Ingest::feeding(Sinks::both(sink, &bench.lake), bench.pipeline.clone(), clock, options)
+    let sinks = Sinks::lake(&bench.lake).with_search(sink, &bench.lake, Malformed::Elsewhere);
+    Ingest::feeding(sinks, bench.pipeline.clone(), clock, options)
 }
 
 /// Ids of the sample's trips, by index.
@@ -91,14 +92,14 @@ async fn an_aggregate_of_which_the_cluster_lacks_a_record_comes_again_whole() {
     let named = serde_json::to_value(&answer.response).unwrap();
     assert_eq!(named["batchItemFailures"], json!([{"itemIdentifier": packed.sequence(1)}]));
     assert_eq!((answer.batch.delivered, answer.batch.counts.rows), (9, 9), "the lake does not wait");
-    assert_eq!(answer.batch.search_dead_letters, 1, "the first aggregate's, not the second's");
+    assert_eq!(answer.batch.sink_dead_letters, 1, "the first aggregate's, not the second's");
     // The mapping goes on from the aggregate.
     let statuses = [(ids[4].clone(), 400)].into();
     let calm = Arc::new(Picky { statuses, ..Picky::default() });
     for dead_letters in [1, 0] {
         let answer = handle(&bench, &calm, &packed.cut(1..)).await.unwrap();
         assert!(answer.response.is_success());
-        assert_eq!((answer.batch.duplicates, answer.batch.search_dead_letters), (6, dead_letters));
+        assert_eq!((answer.batch.duplicates, answer.batch.sink_dead_letters), (6, dead_letters));
     }
     assert_eq!(calm.taken.lock().unwrap().len(), 5);
     assert_eq!((bench.trips().await, dead_letters(&bench).await), (9, 2));

@@ -112,7 +112,7 @@ impl Bench {
         };
         let (pipeline, cluster) = (Arc::clone(&self.pipeline), Arc::clone(&self.cluster));
         let sink = SearchSink::over(pipeline, options, environment, cluster);
-        let sinks = Sinks::search(sink, &self.lake, malformed);
+        let sinks = Sinks::default().with_search(sink, &self.lake, malformed);
         let records: Vec<SourceRecord<'_>> = (1..)
             .zip(payloads)
             .map(|(position, &payload)| SourceRecord {
@@ -169,7 +169,7 @@ async fn a_cluster_that_is_busy_or_silent_to_the_end_leaves_the_time_to_write_th
             let (taken, left_ms) = bench.take(Malformed::Elsewhere, &[UNFIT, FIT], seconds).await;
             let setback = taken.setback.unwrap();
             assert!(matches!(setback.cause, Cause::Search(_)), "{:?}", setback.cause);
-            assert_eq!((setback.from, taken.letters.counts.dead_letters), (1, 1), "{seconds} s");
+            assert_eq!((setback.from, taken.letters[0].counts.dead_letters), (1, 1), "{seconds} s");
             assert!((kept_ms..kept_ms + 100).contains(&left_ms), "{left_ms} ms are left of {seconds} s");
             let rejected = (Stage::Search, "rejected".to_owned(), "1".to_owned());
             assert_eq!(bench.letters().await, [rejected]);
@@ -185,7 +185,10 @@ async fn a_letter_of_the_cluster_s_that_has_become_no_event_is_one_of_the_cluste
     for (dead_letters, duplicates) in [(3, 0), (0, 3)] {
         let (taken, _) = bench.take(Malformed::Letter(Stage::Search), &payloads, 60).await;
         assert!(taken.setback.is_none());
-        assert_eq!((taken.letters.counts.dead_letters, taken.letters.duplicates), (dead_letters, duplicates));
+        assert_eq!(
+            (taken.letters[0].counts.dead_letters, taken.letters[0].duplicates),
+            (dead_letters, duplicates)
+        );
         assert_eq!(taken.lake.counts.records, 0, "the lake is not asked");
     }
     let of = |reason: &str, position: &str| (Stage::Search, reason.to_owned(), position.to_owned());

@@ -60,8 +60,12 @@ impl Pair {
         let environment = Environment::new(move || clock.now_ms(), move || entropy.next());
         let sink = SearchSink::connect(Arc::clone(&self.bench.pipeline), options, environment).await.unwrap();
         let sinks = match feeding {
-            Feeding::Both => Sinks::both(sink, &self.bench.lake),
-            Feeding::SearchAlone(malformed) => Sinks::search(sink, &self.bench.lake, malformed),
+            Feeding::Both => {
+                Sinks::lake(&self.bench.lake).with_search(sink, &self.bench.lake, Malformed::Elsewhere)
+            }
+            Feeding::SearchAlone(malformed) => {
+                Sinks::default().with_search(sink, &self.bench.lake, malformed)
+            }
         };
         let clock = self.bench.lake.environment().clock.clone();
         let options = IngestOptions { partial_responses: true, ..IngestOptions::default() };

@@ -90,11 +90,11 @@ impl Function {
         };
         match self {
             Self::Lake => Sinks::lake(lake),
-            Self::Both => Sinks::both(sink(), lake),
+            Self::Both => Sinks::lake(lake).with_search(sink(), lake, Malformed::Elsewhere),
             Self::Search { lake_elsewhere } => {
                 let is_told = lake_elsewhere && scene.mutant != Mutant::UntoldLakeElsewhere;
                 let malformed = if is_told { Malformed::Elsewhere } else { Malformed::Letter(Stage::Decode) };
-                Sinks::search(sink(), lake, malformed)
+                Sinks::default().with_search(sink(), lake, malformed)
             }
         }
     }

@@ -117,7 +117,7 @@ impl Fleet {
                 scene.seen.saw_if(batch.counts.ignored > 0, Feature::LeftOut);
                 scene.seen.saw_if(!response.is_success(), Feature::PartialResponse);
                 scene.seen.saw_if(!response.is_success(), Feature::Refused);
-                scene.seen.saw_if(batch.search_dead_letters > 0, Feature::SearchDeadLetters);
+                scene.seen.saw_if(batch.sink_dead_letters > 0, Feature::SearchDeadLetters);
                 let came_for_search = batch.duplicates == batch.delivered && batch.search.created > 0;
                 scene.seen.saw_if(came_for_search, Feature::RedeliveredForSearch);
                 let is_zombie = answer.is_closed();

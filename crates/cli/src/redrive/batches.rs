@@ -10,8 +10,8 @@
 //!    its records are in.
 //! 3. The others are appended to a lane of the batch's own, which drops them when this is repeated.
 //!
-//! The search cluster gets what its own lane does not show to have been settled: documents have ids, but a
-//! dead letter must not be written twice. One redrive of batches at a time, as batches may overlap.
+//! Each other sink gets what its own lane does not show to have been settled: documents have ids and forwarded
+//! events their source, but a dead letter must not be written twice. One redrive of batches at a time, as batches may overlap.
 
 use std::process::ExitCode;
 
@@ -130,12 +130,7 @@ pub(super) async fn send(
         grouped(missing)
     );
     if !dry_run {
-        println!(
-            "{} rows for the lake, {} documents, {} dead letters",
-            grouped(outcome.rows),
-            grouped(outcome.documents),
-            grouped(outcome.dead_letters)
-        );
+        println!("{outcome}");
     }
     Ok(if unsure == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -179,7 +174,7 @@ impl Batch<'_> {
         let range = (first.position, last.position);
         let lane = batch_origin(partition, &first.position.to_string(), &last.position.to_string());
         let mut sent = SentBatch::default();
-        if let Some(ingest) = &self.senders.lake {
+        if let Some(ingest) = self.senders.single.get(&Role::Lake) {
             if !dry_run {
                 let own = send_records(ingest, Place::of(partition), records).await?;
                 sent.missing += own.rows + own.dead_letters;
@@ -200,11 +195,12 @@ impl Batch<'_> {
                 sent.outcome.add(&send_records(ingest, place, &rest).await?);
             }
         }
-        if let Some(ingest) = &self.senders.search
-            && !dry_run
-        {
+        if dry_run {
+            return Ok(sent);
+        }
+        for (role, ingest) in self.senders.single.iter().filter(|(role, _)| **role != Role::Lake) {
             // Between the letters of one entry every record was settled when it was written.
-            let coverage = Coverage::of(self.lake, Role::Search, partition, range).await?;
+            let coverage = Coverage::of(self.lake, *role, partition, range).await?;
             let open: Vec<SourceRecord<'_>> =
                 records.iter().filter(|record| coverage.covers(record) != Some(true)).copied().collect();
             let place = Place { lane: &lane, first: partition };

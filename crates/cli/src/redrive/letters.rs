@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tripline_ingest::Place;
 use tripline_lake::Lake;
@@ -90,16 +90,16 @@ pub(super) async fn send(
     bail!("other redrives began at the same time, again and again; try again when they are done")
 }
 
-/// A letter that the search cluster refused needs the cluster.
+/// A letter that a sink refused needs that sink.
 fn check_stages(tally: &Tally, senders: &Senders) -> anyhow::Result<()> {
-    let refused: u64 =
-        tally.iter().filter(|((stage, ..), _)| *stage == Stage::Search.code()).map(|(_, count)| count).sum();
-    if refused > 0 && senders.search_again.is_none() {
-        bail!(
-            "{} of the dead letters were refused by the search cluster: say where it is with --opensearch, or leave them \
-             out with --stage decode",
-            grouped(refused)
-        );
+    for stage in Stage::ALL {
+        let of_stage = tally.iter().filter(|((code, ..), _)| *code == stage.code());
+        let letters: u64 = of_stage.map(|(_, count)| count).sum();
+        if letters > 0 {
+            senders
+                .of_stage(stage)
+                .with_context(|| format!("{} of them cannot be sent", grouped(letters)))?;
+        }
     }
     Ok(())
 }
@@ -149,12 +149,9 @@ async fn carry_out(lake: &Lake, senders: &Senders, selection: &Selection) -> any
     let sent = Sent { letters, failed_again: outcome.dead_letters, sent_before: outcome.duplicates };
     selection.finish(store, SystemClock.now_ms(), sent).await?;
     println!(
-        "redrive {}: {} letters sent; {} rows for the lake, {} documents, {} dead letters again, {} sent before",
+        "redrive {}: {} letters sent; {outcome} again, {} sent before",
         selection.redrive.number,
         grouped(letters),
-        grouped(outcome.rows),
-        grouped(outcome.documents),
-        grouped(outcome.dead_letters),
         grouped(outcome.duplicates),
     );
     if outcome.rows + outcome.dead_letters > 0 {
@@ -164,14 +161,7 @@ async fn carry_out(lake: &Lake, senders: &Senders, selection: &Selection) -> any
 }
 
 async fn send_group(senders: &Senders, number: u64, group: &LetterGroup) -> anyhow::Result<Outcome> {
-    let ingest = match group.stage {
-        Stage::Decode => &senders.all,
-        // The lake has it.
-        Stage::Search => match &senders.search_again {
-            Some(search) => search,
-            None => bail!("letters of the search cluster need it: say where it is with --opensearch"),
-        },
-    };
+    let ingest = senders.of_stage(group.stage)?;
     let lane = letters_origin(&group.origin, number, group.stage);
     let records: Vec<SourceRecord<'_>> = group.letters.iter().map(|letter| letter.record()).collect();
     send_records(ingest, Place { lane: &lane, first: &first_origin(&group.origin) }, &records).await

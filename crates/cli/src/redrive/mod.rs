@@ -46,8 +46,8 @@ pub struct RedriveArguments {
     /// Only dead letters that told one of these types.
     #[arg(long, value_name = "TYPE", num_args = 1..)]
     r#type: Vec<String>,
-    /// Only dead letters of this stage: `decode` (no sink has the record) or `search` (the search cluster
-    /// refused it).
+    /// Only dead letters of this stage: `decode` (no sink has the record), or the sink that refused it, `search`,
+    /// `kinesis` or `kafka`.
     #[arg(long, value_name = "STAGE", value_parser = stage)]
     stage: Option<String>,
     /// Show what would be sent, and send nothing.
@@ -74,7 +74,10 @@ fn reason(text: &str) -> Result<String, String> {
 
 fn stage(text: &str) -> Result<String, String> {
     let known = Stage::ALL.iter().find(|stage| stage.code() == text);
-    known.map(|stage| stage.code().to_owned()).ok_or_else(|| "`decode` or `search`".to_owned())
+    known.map(|stage| stage.code().to_owned()).ok_or_else(|| {
+        let codes: Vec<&str> = Stage::ALL.iter().map(|stage| stage.code()).collect();
+        format!("no such stage; there are {}", codes.join(", "))
+    })
 }
 
 /// Sends dead letters or given-up batches again. Exit code 0: all that was to be sent is; 1: a part of

@@ -1,17 +1,20 @@
 //! Records on their way once more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use tripline_ingest::{Cause, Ingest, IngestOptions, Place, Taken};
-use tripline_lake::Lake;
 use tripline_lake::clock::{Clock, SystemClock};
+use tripline_lake::{Lake, Role};
+use tripline_model::decode::Stage;
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Payload, SourceRecord};
 
 use crate::search::SearchArguments;
+use crate::text::grouped;
 
 /// The time that a batch has, as Lambda's longest invocation.
 const INVOCATION_MS: i64 = 15 * 60 * 1000;
@@ -26,12 +29,10 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(super) struct Senders {
     /// Every sink that there is.
     pub(super) all: Ingest,
-    /// The lake, where it is a sink.
-    pub(super) lake: Option<Ingest>,
-    /// The search cluster, where there is one, for records that the lake gets by another way.
-    pub(super) search: Option<Ingest>,
-    /// The search cluster, where there is one, for records that the lake has.
-    pub(super) search_again: Option<Ingest>,
+    /// Each by itself, for records that the others get by another way.
+    pub(super) single: BTreeMap<Role, Ingest>,
+    /// The sink of each stage by itself, for records that the others have.
+    again: BTreeMap<Stage, Ingest>,
     /// Names of the sinks.
     pub(super) names: BTreeSet<String>,
 }
@@ -42,18 +43,34 @@ impl Senders {
         lake: &Lake,
         search: &SearchArguments,
     ) -> anyhow::Result<Self> {
-        let choices = search.connect(pipeline, lake.environment()).await?;
+        let connected = search.connect(pipeline, lake.environment()).await?.connected;
         let feeding = |sinks| {
             let clock = Arc::clone(&lake.environment().clock);
             Ingest::feeding(sinks, Arc::clone(pipeline), clock, IngestOptions::default())
         };
+        let single = |&role: &Role| Some((role, feeding(connected.only(role, lake)?)));
+        let again = |stage| Some((stage, feeding(connected.again(stage, lake)?)));
         Ok(Self {
-            all: feeding(choices.all(lake)),
-            lake: choices.lake(lake).map(feeding),
-            search: choices.search(lake).map(feeding),
-            search_again: choices.search_again(lake).map(feeding),
-            names: choices.names(),
+            all: feeding(connected.all(lake)),
+            single: connected.names().iter().filter_map(single).collect(),
+            again: Stage::ALL.into_iter().filter_map(again).collect(),
+            names: connected.names().iter().map(Role::to_string).collect(),
         })
+    }
+
+    /// Who sends dead letters of a stage again: to every sink, or to the one that refused them.
+    ///
+    /// # Errors
+    /// When that one is not there.
+    pub(super) fn of_stage(&self, stage: Stage) -> anyhow::Result<&Ingest> {
+        let how = match stage {
+            Stage::Decode => return Ok(&self.all),
+            Stage::Search => "were refused by the search cluster: say where it is with --opensearch",
+            Stage::Kinesis => "were refused by a Kinesis stream: name it in TRIPLINE_KINESIS_STREAM",
+            Stage::Kafka => "were refused by a Kafka topic: name it in TRIPLINE_KAFKA_BROKERS and …_TOPIC",
+        };
+        let missing = || anyhow!("dead letters {how}, or leave them out with --stage decode");
+        self.again.get(&stage).ok_or_else(missing)
     }
 }
 
@@ -64,6 +81,23 @@ pub(super) struct Outcome {
     pub(super) dead_letters: u64,
     pub(super) duplicates: u64,
     pub(super) documents: u64,
+    /// Events that other streams took.
+    pub(super) forwarded: u64,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} rows for the lake, {} documents, ",
+            grouped(self.rows),
+            grouped(self.documents)
+        )?;
+        if self.forwarded > 0 {
+            write!(formatter, "{} events in other streams, ", grouped(self.forwarded))?;
+        }
+        write!(formatter, "{} dead letters", grouped(self.dead_letters))
+    }
 }
 
 impl Outcome {
@@ -72,13 +106,19 @@ impl Outcome {
         self.dead_letters += other.dead_letters;
         self.duplicates += other.duplicates;
         self.documents += other.documents;
+        self.forwarded += other.forwarded;
     }
 
-    const fn count(&mut self, taken: &Taken) {
+    fn count(&mut self, taken: &Taken) {
         self.rows += taken.lake.counts.rows;
-        self.dead_letters += taken.lake.counts.dead_letters + taken.letters.counts.dead_letters;
-        self.duplicates += taken.lake.duplicates + taken.letters.duplicates;
+        self.dead_letters += taken.lake.counts.dead_letters;
+        self.duplicates += taken.lake.duplicates;
+        for letters in &taken.letters {
+            self.dead_letters += letters.counts.dead_letters;
+            self.duplicates += letters.duplicates;
+        }
         self.documents += taken.search.created + taken.search.updated;
+        self.forwarded += taken.streams.values().map(|counts| counts.taken).sum::<u64>();
     }
 }
 
@@ -104,6 +144,7 @@ pub(super) async fn send(
                 ),
                 Cause::Journal(error) => error.to_string(),
                 Cause::Search(why) => why.to_string(),
+                Cause::Stream { target, error } => format!("not in the {} sink: {error}", target.name()),
             };
             rest = rest.get(setback.from..).unwrap_or_default();
             if attempt == ATTEMPTS {

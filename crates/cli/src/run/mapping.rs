@@ -10,11 +10,12 @@ use tripline_lake::clock::{Clock, SystemClock};
 use tripline_lake::journal::JournalError;
 use tripline_lake::publish::{FileFormat, PublishError, PublishOptions, PublishedFile};
 use tripline_lake::store::ObjectStore;
-use tripline_lake::{Environment, Lake};
+use tripline_lake::{Environment, Lake, Role};
 use tripline_model::batch::Counts;
-use tripline_model::pipeline::Pipeline;
+use tripline_model::pipeline::{Pipeline, Target};
 use tripline_search::{SearchCounts, Shown};
 use tripline_stream::mapping::{MappingSettings, PutRecord, Reply, ShardOrigin, next_after, write_event};
+use tripline_stream::sink::SentCounts;
 
 use super::drill::Drill;
 use crate::publish::RIVAL_PAUSE;
@@ -46,6 +47,8 @@ pub(super) struct Delivered {
     pub(super) dead_letter_reasons: BTreeMap<&'static str, u64>,
     /// What the search sink did; `None` where there is none.
     pub(super) search: Option<SearchCounts>,
+    /// What other streams took.
+    pub(super) streams: BTreeMap<Target, SentCounts>,
 }
 
 impl Delivered {
@@ -54,6 +57,9 @@ impl Delivered {
         self.appended.add(&batch.counts);
         if let Some(search) = &mut self.search {
             search.add(&batch.search);
+        }
+        for (target, counts) in &batch.streams {
+            self.streams.entry(*target).or_default().add(counts);
         }
         for (reason, count) in &batch.dead_letter_reasons {
             *self.dead_letter_reasons.entry(reason).or_default() += count;
@@ -90,7 +96,7 @@ impl Mapping {
         let lake = Lake::open(Arc::clone(&store), environment.clone(), &pipeline.id).await?;
         let sinks = search.connect(&pipeline, &environment).await?;
         let ingest = start_ingest(&pipeline, &lake, &sinks);
-        let search = sinks.search(&lake).map(|_| SearchCounts::default());
+        let search = sinks.connected.names().contains(&Role::Search).then(SearchCounts::default);
         let (delivered, published) = (Delivered { search, ..Delivered::default() }, Vec::new());
         Ok(Self { pipeline, store, options, environment, drill, lake, sinks, ingest, delivered, published })
     }
@@ -234,5 +240,5 @@ enum Outcome {
 fn start_ingest(pipeline: &Arc<Pipeline>, lake: &Lake, sinks: &SinkChoices) -> Ingest {
     let options = IngestOptions { partial_responses: true, ..IngestOptions::default() };
     let clock = Arc::clone(&lake.environment().clock);
-    Ingest::feeding(sinks.all(lake), Arc::clone(pipeline), clock, options)
+    Ingest::feeding(sinks.connected.all(lake), Arc::clone(pipeline), clock, options)
 }

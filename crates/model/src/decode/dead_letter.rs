@@ -11,7 +11,7 @@ use super::reason::Refusal;
 use super::row_digest::digest;
 use super::{DecodeError, Reason};
 use crate::batch::{Counts, DEAD_LETTER_TABLE, DecodedBatch, LakePartition, Section};
-use crate::pipeline::{FieldType, table_metadata, timestamp};
+use crate::pipeline::{FieldType, Target, table_metadata, timestamp};
 use crate::source::{Payload, SourcePartition, SourceRecord};
 use crate::time::{Civil, MAX_MS, MIN_MS};
 
@@ -25,11 +25,24 @@ pub enum Stage {
     Decode,
     /// It is an event, and the search cluster did not take it: every other sink has it.
     Search,
+    /// It is an event, and the Kinesis stream that events go on into will never take it.
+    Kinesis,
+    /// It is an event, and the Kafka topic that events go on into will never take it.
+    Kafka,
+}
+
+impl From<Target> for Stage {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Kinesis => Self::Kinesis,
+            Target::Kafka => Self::Kafka,
+        }
+    }
 }
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Self; 2] = [Self::Decode, Self::Search];
+    pub const ALL: [Self; 4] = [Self::Decode, Self::Search, Self::Kinesis, Self::Kafka];
 
     /// Its code, as the table has it.
     #[must_use]
@@ -37,6 +50,8 @@ impl Stage {
         match self {
             Self::Decode => "decode",
             Self::Search => "search",
+            Self::Kinesis => Target::Kinesis.name(),
+            Self::Kafka => Target::Kafka.name(),
         }
     }
 }

@@ -17,6 +17,7 @@ mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
 mod value;
+mod values;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -32,7 +33,9 @@ use self::dead_letter::DeadLetters;
 pub(crate) use self::reader::{Reader, Unsound, policy};
 pub(crate) use self::record::Record;
 use self::rows::Rows;
-pub(crate) use self::value::{Cell, read, watermark};
+pub(crate) use self::value::Cell;
+use self::value::watermark;
+pub(crate) use self::values::Values;
 use crate::batch::{Counts, DecodedBatch};
 use crate::pipeline::{EventKind, EventTimeFrom, Pipeline, Policy};
 use crate::source::{SourcePartition, SourceRecord};

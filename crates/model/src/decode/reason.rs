@@ -28,7 +28,7 @@ pub enum Reason {
     NotUtf8,
     /// It is empty, or a `null`.
     NullValue,
-    /// The search cluster refused its document.
+    /// The search cluster refused its document, or a stream will never take it.
     Rejected,
     /// A text is longer than the pipeline's `limits.text_bytes`.
     TextTooLong,

@@ -7,8 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::Values;
-use crate::decode::{Cell, Reason, Record, Refusal};
+use crate::decode::{Cell, Reason, Record, Refusal, Values};
 use crate::json::{Cursor, JsonError, Kind, Limits, Value};
 use crate::pipeline::{Field, FieldType, Search};
 use crate::time;
@@ -26,7 +25,7 @@ pub(super) fn write(
     let start = body.len();
     let twice = record.has_repeated(payload) || appended.iter().any(|(_, member, _)| record.has(*member));
     let odd = |(field, cell): (&Field, &Cell<'_>)| odd_time(payload, record, field, cell);
-    if twice || values.event.fields.iter().zip(values.cells).any(odd) {
+    if twice || values.event.fields.iter().zip(&values.cells).any(odd) {
         let dropped: Vec<&str> = appended.iter().map(|(name, ..)| *name).collect();
         rewrite(payload, record, values, &dropped, body)?;
     } else {
@@ -127,7 +126,7 @@ fn rewrite(
         }
         body.extend_from_slice(key.raw);
         body.push(b':');
-        let fields = values.event.fields.iter().zip(values.cells);
+        let fields = values.event.fields.iter().zip(&values.cells);
         let time = fields.into_iter().find_map(|(field, cell)| match cell {
             Cell::Time(ms) if field.from == **name && odd_time(payload, record, field, cell) => Some(*ms),
             _ => None,

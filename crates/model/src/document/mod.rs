@@ -5,7 +5,6 @@
 //! version) and its bytes, which are the record's own with derived columns appended.
 
 mod body;
-mod id;
 pub mod index;
 mod place;
 #[cfg(test)]
@@ -15,8 +14,9 @@ pub use body::push_string;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::decode::{Cell, Reader, Reason, Refusal, Unsound, policy, read, watermark};
-use crate::pipeline::{Event, EventKind, NullPolicy, Pipeline, Policy};
+use crate::decode::{Reader, Reason, Refusal, Unsound, policy};
+use crate::id;
+use crate::pipeline::{NullPolicy, Pipeline, Policy};
 use crate::source::{SourcePartition, SourceRecord};
 
 /// Makes documents of a run of records of one source partition.
@@ -124,32 +124,17 @@ impl<'p> Documents<'p> {
     fn make(&mut self, record: &SourceRecord<'_>, body: &mut Vec<u8>) -> Result<Made, Stop> {
         let (payload, index) = self.reader.read(record)?;
         let payload = &*payload;
-        let pipeline = self.reader.pipeline;
-        let internal = || Refusal::new(Reason::Internal, "there is no such event type");
-        let event = pipeline.events.get(index).ok_or_else(internal)?;
+        let Some(values) = self.reader.values(payload, index)? else { return Ok(Made::Nothing) };
+        let event = values.event;
         let told = |refusal| Unsound { refusal, event_type: Some(event.type_value.clone()) };
-        let limits = &pipeline.limits;
-        if event.kind == EventKind::Watermark {
-            watermark(payload, &self.reader.record, event, limits).map_err(told)?;
-            return Ok(Made::Nothing);
-        }
-        let mut cells = Vec::with_capacity(event.fields.len());
-        for field in &event.fields {
-            cells.push(read(payload, &self.reader.record, field, limits).map_err(told)?);
-        }
-        #[cfg(test)]
-        crate::decode::tests::panic_if_asked_to(payload);
-        if event.unknown_fields_column.is_some() {
-            self.reader.record.unknown_text(payload, index, limits).map_err(told)?;
-        }
         let Some(search) = &event.search else { return Ok(Made::Nothing) };
-        let values = Values { event, cells: &cells, derived: derived(event, &cells) };
         let misplaced = |refusal| Stop::Misplaced { refusal, event: index };
         place::index(search, &values, self.now_ms, &mut self.place.index).map_err(misplaced)?;
         let id = search.id;
         if id {
             self.place.id.clear();
-            id::write(search, &values, record, &self.id_prefix, &mut self.place.id);
+            let (prefix, max_bytes) = (&self.id_prefix, id::DOCUMENT_BYTES);
+            id::push_id(&values, &search.id_delimiter, record, prefix, max_bytes, &mut self.place.id);
         }
         let routing = place::routing(search, &values, &mut self.place.routing);
         let version = place::version(search, record);
@@ -195,26 +180,11 @@ impl<'p> Documents<'p> {
             return Reading::Ignored(refusal);
         }
         self.place.id.clear();
-        id::push_capped(&mut self.place.id, record.partition_key);
+        id::push_capped(&mut self.place.id, record.partition_key, id::DOCUMENT_BYTES);
         let Placed { index, id, .. } = &self.place;
         let version = place::version(search, record);
         Reading::Delete(Document { event, index, id: Some(id), routing: None, version })
     }
-}
-
-/// The values of the event at hand.
-struct Values<'v> {
-    event: &'v Event,
-    cells: &'v [Cell<'v>],
-    derived: Vec<Option<&'v str>>,
-}
-
-fn derived<'v>(event: &'v Event, cells: &'v [Cell<'_>]) -> Vec<Option<&'v str>> {
-    let of = |derived: &'v crate::pipeline::Derived| {
-        let key = cells.get(derived.key).map_or(crate::partition::Part::Null, Cell::part);
-        derived.find(key).and_then(|number| derived.lookup.value(number))
-    };
-    event.derived.iter().map(of).collect()
 }
 
 /// A document has been made, or there is none to make.

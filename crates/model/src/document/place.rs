@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Values, index};
-use crate::decode::{Cell, Reason, Refusal};
+use super::index;
+use crate::decode::{Cell, Reason, Refusal, Values};
 use crate::pipeline::{IndexPart, Search, TimeFormat, TimePart, TimeToken, ValueSource, VersionFrom};
 use crate::source::SourceRecord;
 use crate::time::Civil;
@@ -106,17 +106,8 @@ fn push_time(name: &mut String, format: &TimeFormat, ms: i64) {
 /// Writes what a document is routed by over `routing`; `false` if it is routed by its id.
 pub(super) fn routing(search: &Search, values: &Values<'_>, routing: &mut String) -> bool {
     routing.clear();
-    match search.routing {
-        None => return false,
-        Some(ValueSource::Derived(column)) => {
-            routing.push_str(values.derived.get(column).copied().flatten().unwrap_or_default());
-        }
-        Some(ValueSource::Field(field)) => {
-            if let Some(cell) = values.cells.get(field) {
-                super::id::push_cell(routing, cell);
-            }
-        }
-    }
+    let Some(source) = search.routing else { return false };
+    values.push(source, routing);
     !routing.is_empty()
 }
 

@@ -1,6 +1,6 @@
 //! Reads one event type.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Schema};
@@ -10,7 +10,7 @@ use super::members::Members;
 use super::placement::{read_derived, read_partition};
 use super::table::Table;
 use super::walk::{At, Section};
-use super::{Derived, Event, EventKind, Field, FieldType, PartitionKey, PartitionSource, search};
+use super::{Derived, Event, EventKind, Field, FieldType, PartitionKey, PartitionSource, forward, search};
 use crate::batch::{DEAD_LETTER_TABLE, metadata};
 use crate::partition::VALUE_BYTES;
 
@@ -106,6 +106,7 @@ fn read_watermark(
         partition: Vec::new(),
         schema: Arc::new(Schema::empty()),
         search: None,
+        forwards: BTreeMap::new(),
     };
     Some(Draft { event, ignored: Vec::new() })
 }
@@ -237,6 +238,7 @@ fn read_rows(
         event_time,
     };
     let search = search::read(section.optional_section("search", faults), &search_context, members, faults);
+    let forwards = forward::read(&mut section, &search_context.columns(), faults);
     section.finish(faults);
     if faults.found.len() > before {
         return None;
@@ -266,6 +268,7 @@ fn read_rows(
         partition,
         schema: Arc::new(Schema::empty()),
         search,
+        forwards,
     };
     event.schema = Arc::new(schema(&event, context.schema_version));
     Some(Draft { event, ignored })

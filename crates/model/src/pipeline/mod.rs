@@ -58,6 +58,11 @@
 //! on_version_conflict = "ignore"   # or, but with "create", "dead-letter", "fail"
 //! on_rejected = "dead-letter"      # or "fail", "ignore": what the cluster refuses
 //!
+//! [events.trip.kinesis]            # how it goes on into a Kinesis stream, where that is a sink; or `kinesis = false`
+//! key = "pickup_location_id"       # the field that it is partitioned by; its id if left out
+//!
+//! [events.trip.kafka]              # the same of a Kafka topic
+//!
 //! [events.watermark]
 //! kind = "watermark"
 //! event_time = "watermark"
@@ -68,6 +73,7 @@
 
 mod event;
 mod faults;
+mod forward;
 mod index_name;
 mod load;
 mod lookup;
@@ -87,6 +93,7 @@ use arrow_schema::{DataType, SchemaRef, TimeUnit};
 
 pub(crate) use event::table_metadata;
 pub use faults::{Fault, PipelineError};
+pub use forward::{Forward, Target};
 pub use index_name::{IndexName, IndexPart, TimeFormat, TimeToken};
 pub use lookup::Lookup;
 pub(crate) use members::Members;
@@ -207,6 +214,8 @@ pub struct Event {
     pub schema: SchemaRef,
     /// How its documents are indexed; `None` if they are not.
     pub search: Option<Search>,
+    /// The streams that they go on into, where there are such sinks, and how.
+    pub forwards: BTreeMap<Target, Forward>,
 }
 
 /// What an event type's events are for.

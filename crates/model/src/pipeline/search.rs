@@ -76,6 +76,21 @@ pub(super) struct Context<'c> {
     pub(super) event_time: Option<usize>,
 }
 
+impl<'c> Context<'c> {
+    /// The columns that can be named.
+    pub(super) fn columns(&self) -> Columns<'c> {
+        Columns {
+            type_value: self.type_value,
+            fields: self.fields.iter().map(|field| (field.name, field.kind)).collect(),
+            derived: self
+                .derived
+                .iter()
+                .map(|found| found.as_ref().map(|found| found.name.as_str()))
+                .collect(),
+        }
+    }
+}
+
 /// Reads `search`: a table, an absent one, or `false`, which gives `None`.
 pub(super) fn read(
     section: Option<Section<'_>>,
@@ -84,15 +99,7 @@ pub(super) fn read(
     faults: &mut Faults<'_>,
 ) -> Option<Search> {
     let mut section = section?;
-    let columns = Columns {
-        type_value: context.type_value,
-        fields: context.fields.iter().map(|field| (field.name, field.kind)).collect(),
-        derived: context
-            .derived
-            .iter()
-            .map(|found| found.as_ref().map(|found| found.name.as_str()))
-            .collect(),
-    };
+    let columns = context.columns();
     let allow = section.texts("allow", faults);
     for pattern in allow.iter().filter(|pattern| pattern.value.is_empty()) {
         pattern.fault(faults, "a pattern cannot be empty: write one as in \"trips-*\"");

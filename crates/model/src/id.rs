@@ -1,4 +1,4 @@
-//! Ids of documents.
+//! Ids of events: of their documents, and what they are partitioned by in other streams.
 //!
 //! An id is made of the values of the event type's `id` fields, so that the same event has the same id
 //! however it is delivered and however its values are spelled. An event type without such fields, or an
@@ -8,29 +8,36 @@ use std::fmt::Write as _;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::Values;
-use crate::decode::Cell;
-use crate::pipeline::Search;
+use crate::decode::{Cell, Values};
 use crate::source::{SourcePartition, SourceRecord};
 use crate::time;
 
-/// Longest id that the cluster takes, in bytes.
-const ID_BYTES: usize = 512;
+/// Longest id that a search cluster takes, in bytes.
+pub(crate) const DOCUMENT_BYTES: usize = 512;
 
-/// What the ids that come of places in `origin` begin with.
-pub(super) fn prefix(origin: &SourcePartition) -> String {
+/// What the places in `origin` begin with.
+pub(crate) fn prefix(origin: &SourcePartition) -> String {
     let whole = format!("{}\n{}\n{}", origin.source, origin.epoch, origin.partition);
     let mut prefix = String::new();
-    push_capped(&mut prefix, &format!("{:016x}-{}", xxh3_64(whole.as_bytes()), origin.partition));
+    let readable = format!("{:016x}-{}", xxh3_64(whole.as_bytes()), origin.partition);
+    push_capped(&mut prefix, &readable, DOCUMENT_BYTES);
     prefix
 }
 
-/// Appends the id of an event's document.
-pub(super) fn write(
-    search: &Search,
+/// Appends a record's place in the source that `prefix` is of: no other record's.
+pub(crate) fn push_place(text: &mut String, prefix: &str, record: &SourceRecord<'_>) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{prefix}-{}-{}", record.position, record.sub_position);
+}
+
+/// Appends the id of an event, in `max_bytes` or fewer. `delimiter` stands between the values of several
+/// fields.
+pub(crate) fn push_id(
     values: &Values<'_>,
+    delimiter: &str,
     record: &SourceRecord<'_>,
     prefix: &str,
+    max_bytes: usize,
     id: &mut String,
 ) {
     let start = id.len();
@@ -42,21 +49,20 @@ pub(super) fn write(
         _ => {
             for (number, cell) in cells().enumerate() {
                 if number > 0 {
-                    id.push_str(&search.id_delimiter);
+                    id.push_str(delimiter);
                 }
-                push_joined(id, cell, &search.id_delimiter);
+                push_joined(id, cell, delimiter);
             }
         }
     }
     if id.len() == start {
-        // Writing to a string cannot fail.
-        let _ = write!(id, "{prefix}-{}-{}", record.position, record.sub_position);
+        push_place(id, prefix, record);
     }
-    cap(id, start);
+    cap(id, start, max_bytes);
 }
 
 /// Appends a value in the one way in which it is spelled in ids.
-pub(super) fn push_cell(text: &mut String, cell: &Cell<'_>) {
+pub(crate) fn push_cell(text: &mut String, cell: &Cell<'_>) {
     let _ = match cell {
         Cell::Null => Ok(()),
         Cell::Bool(value) => write!(text, "{value}"),
@@ -88,18 +94,18 @@ fn push_joined(id: &mut String, cell: &Cell<'_>, delimiter: &str) {
     }
 }
 
-/// Appends a text of which no more than an id's length is wanted.
-pub(super) fn push_capped(id: &mut String, text: &str) {
+/// Appends a text of which no more than `max_bytes` are wanted.
+pub(crate) fn push_capped(id: &mut String, text: &str, max_bytes: usize) {
     let start = id.len();
     id.push_str(text);
-    cap(id, start);
+    cap(id, start, max_bytes);
 }
 
-/// Cuts an id that is too long; a hash of the whole keeps it from meeting another.
-fn cap(id: &mut String, start: usize) {
-    let Some(whole) = id.get(start..).filter(|whole| whole.len() > ID_BYTES) else { return };
+/// Cuts what is longer than `max_bytes`; a hash of the whole keeps it from meeting another.
+fn cap(id: &mut String, start: usize, max_bytes: usize) {
+    let Some(whole) = id.get(start..).filter(|whole| whole.len() > max_bytes) else { return };
     let hash = format!("-{:032x}", xxh3_128(whole.as_bytes()));
-    let mut end = start + ID_BYTES - hash.len();
+    let mut end = (start + max_bytes).saturating_sub(hash.len()).max(start);
     while !id.is_char_boundary(end) {
         end -= 1;
     }

@@ -1,0 +1,131 @@
+//! A sink beside the lake, and the dead letters of what it did not take.
+
+use std::sync::Arc;
+
+use tripline_lake::journal::Journal;
+use tripline_model::decode::{DeadLetter, Refusal, Stage};
+use tripline_model::pipeline::{Pipeline, Target};
+use tripline_model::source::SourceRecord;
+use tripline_search::{Delivered, Refused, SearchSink, Why};
+use tripline_stream::sink::StreamSink;
+
+use super::{Cause, Malformed, Place, Setback, Taken, first, forward, index_of};
+
+/// Share of a delivery's time, and milliseconds at most, that are kept for its dead letters.
+const LETTERS_SHARE: i64 = 10;
+const LETTERS_MS: i64 = 10_000;
+
+/// A sink beside the lake.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) outlet: Outlet,
+    /// Its dead letters.
+    pub(super) journal: Journal,
+    pub(super) malformed: Malformed,
+}
+
+/// Where its records go.
+#[derive(Debug)]
+pub(super) enum Outlet {
+    Search(SearchSink),
+    Stream(Target, Arc<dyn StreamSink>),
+}
+
+impl Outlet {
+    /// The stage of the events that it refuses.
+    fn stage(&self) -> Stage {
+        match self {
+            Self::Search(_) => Stage::Search,
+            Self::Stream(target, _) => (*target).into(),
+        }
+    }
+}
+
+/// What became of a run of records, but for their dead letters.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Counts, and the first record that must come again.
+    pub(super) taken: Taken,
+    /// Records that are dead letters, in their order.
+    pub(super) refused: Vec<Refused>,
+}
+
+impl Side {
+    pub(super) async fn take(
+        &self,
+        pipeline: &Pipeline,
+        place: Place<'_>,
+        records: &[SourceRecord<'_>],
+        deadline_ms: i64,
+    ) -> Taken {
+        let Outcome { mut taken, refused } = match &self.outlet {
+            Outlet::Search(sink) => {
+                search(sink, place, records, self.delivery_deadline_ms(deadline_ms)).await
+            }
+            Outlet::Stream(target, sink) => {
+                let left = self.delivery_deadline_ms(deadline_ms).saturating_sub(self.journal.now_ms());
+                forward::send((*target, &**sink), pipeline, place, records, left).await
+            }
+        };
+        // Records that share a position share their fate: a mapping cannot ask for a part of them.
+        if let Some(setback) = &mut taken.setback
+            && let Some(record) = records.get(setback.from)
+        {
+            setback.from = index_of(records, record.position);
+        }
+        let end = taken.setback.as_ref().map_or(records.len(), |setback| setback.from);
+        let letters: Vec<DeadLetter<'_>> = refused
+            .iter()
+            .filter(|refused| refused.record < end)
+            .filter_map(|refused| self.letter(refused, records))
+            .collect();
+        let Some(earliest) = letters.first() else { return taken };
+        match self.journal.append_dead_letters(pipeline, place.lane, &letters, deadline_ms).await {
+            Ok(appended) => taken.letters.push(appended),
+            Err(error) => {
+                let from = index_of(records, earliest.record.position);
+                let setback = Some(Setback { from, cause: Cause::Journal(error) });
+                taken.setback = first(taken.setback, setback);
+            }
+        }
+        taken
+    }
+
+    /// Delivery leaves some of the time for its dead letters: a sink that is busy to the end must not bring
+    /// records that it refused long before back again and again.
+    fn delivery_deadline_ms(&self, deadline_ms: i64) -> i64 {
+        let left = deadline_ms.saturating_sub(self.journal.now_ms()).max(0);
+        deadline_ms.saturating_sub((left / LETTERS_SHARE).min(LETTERS_MS))
+    }
+
+    fn letter<'a>(&self, refused: &'a Refused, records: &[SourceRecord<'a>]) -> Option<DeadLetter<'a>> {
+        let stage = match (refused.malformed, self.malformed) {
+            (false, _) => self.outlet.stage(),
+            (true, Malformed::Letter(stage)) => stage,
+            (true, Malformed::Elsewhere) => return None,
+        };
+        Some(DeadLetter {
+            stage,
+            record: *records.get(refused.record)?,
+            refusal: Refusal { reason: refused.reason, message: refused.error.clone() },
+            event_type: refused.event_type.as_deref(),
+        })
+    }
+}
+
+async fn search(
+    sink: &SearchSink,
+    place: Place<'_>,
+    records: &[SourceRecord<'_>],
+    deadline_ms: i64,
+) -> Outcome {
+    let Delivered { refused, undelivered, counts } = sink.deliver(place.first, records, deadline_ms).await;
+    let setback = undelivered.map(|undelivered| Setback {
+        from: undelivered.record,
+        cause: match undelivered.why {
+            Why::Refused(refusal) => Cause::Refused(refusal),
+            why => Cause::Search(why),
+        },
+    });
+    Outcome { taken: Taken { search: counts, setback, ..Taken::default() }, refused }
+}
