@@ -85,7 +85,7 @@ impl<'p> Forwarder<'p> {
     /// For records of `origin`, and streams of one kind.
     #[must_use]
     pub fn new(pipeline: &'p Pipeline, origin: &SourcePartition, target: Target) -> Self {
-        Self { reader: Reader::new(pipeline), target, source_prefix: id::prefix(origin) }
+        Self { reader: Reader::new(pipeline, origin), target, source_prefix: id::prefix(origin) }
     }
 
     /// Reads the next record, which is the one of this index.

@@ -90,6 +90,17 @@ pub struct SourcePartition {
     pub partition: String,
 }
 
+impl SourcePartition {
+    /// The topic, where the source is a Kafka cluster: one of Amazon MSK by its ARN, another by a URL
+    /// (`kafka://…`).
+    #[must_use]
+    pub fn topic(&self) -> Option<&str> {
+        let is_msk = self.source.starts_with("arn:") && self.source.split(':').nth(2) == Some("kafka");
+        let is_cluster = is_msk || self.source.starts_with("kafka://");
+        self.partition.rsplit_once('-').filter(|_| is_cluster).map(|(topic, _)| topic)
+    }
+}
+
 impl fmt::Display for SourcePartition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.source, self.partition)?;
@@ -141,6 +152,19 @@ mod tests {
         let padded = format!("1{}", "0".repeat(38));
         assert_eq!(padded.parse::<Position>()?.to_string(), padded);
         Ok(())
+    }
+
+    #[test]
+    fn a_cluster_s_partitions_have_a_topic_and_others_have_none() {
+        let topic = |source: &str, partition: &str| {
+            let (source, partition) = (source.to_owned(), partition.to_owned());
+            SourcePartition { source, epoch: String::new(), partition }.topic().map(str::to_owned)
+        };
+        let msk = "arn:aws-cn:kafka:cn-north-1:111122223333:cluster/a/b";
+        assert_eq!(topic(msk, "ad-clicks-0").as_deref(), Some("ad-clicks"));
+        assert_eq!(topic("kafka://b-1:9092", "clicks-12").as_deref(), Some("clicks"));
+        assert_eq!(topic("arn:aws:kinesis:us-east-1:1:stream/kafka", "shardId-000000000000"), None);
+        assert_eq!(topic("file:///kafka/trips-1", "trips-1"), None);
     }
 
     #[test]

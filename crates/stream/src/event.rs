@@ -185,15 +185,6 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The topic of one of the event's source partitions; `None` where there are no topics.
-    #[must_use]
-    pub fn topic<'p>(&self, partition: &'p SourcePartition) -> Option<&'p str> {
-        match self.source {
-            Source::Kinesis => None,
-            Source::Kafka => Some(kafka::topic_of(&partition.partition)),
-        }
-    }
-
     /// What asks the event's mapping to deliver a record, and all that follow in its source partition,
     /// again.
     #[must_use]

@@ -24,11 +24,6 @@ use tripline_model::source::{Payload, Position, SourcePartition, SourceRecord};
 use crate::event::{EnvelopeError, RecordProblem, kind_name, name, shorten};
 use crate::records::{Arena, PartitionRecords};
 
-/// The topic of a topic-partition such as `trips-0`.
-pub(crate) fn topic_of(topic_partition: &str) -> &str {
-    topic_partition.rsplit_once('-').map_or(topic_partition, |(topic, _)| topic)
-}
-
 /// Reads `records` and what names the cluster, wherever they stand in the event.
 #[derive(Default)]
 pub(crate) struct Reader<'a> {

@@ -77,7 +77,7 @@ fn the_documented_event_is_read() {
     let expected =
         SourcePartition { source: ARN.to_owned(), epoch: "e1".to_owned(), partition: "mytopic-0".to_owned() };
     assert_eq!(*partition, expected);
-    assert_eq!(event.topic(partition), Some("mytopic"));
+    assert_eq!(partition.topic(), Some("mytopic"));
     let key = "abcDEFghiJKLmnoPQRstuVWXYz1234".to_owned();
     let data = b"Hello, this is a test.".to_vec();
     assert_eq!(owned(&event), [("mytopic-0".to_owned(), 15, Some(1_545_084_650_987), key, Ok(data))]);
@@ -282,7 +282,7 @@ proptest! {
         for (ours, put) in event.partitions.iter().zip(&partitions) {
             let name = &ours.partition.partition;
             prop_assert_eq!(name, &format!("{}-{}", put.topic, put.partition));
-            prop_assert_eq!(event.topic(&ours.partition), Some(&*put.topic));
+            prop_assert_eq!(ours.partition.topic(), Some(&*put.topic));
             prop_assert_eq!(ours.records.len(), put.records.len());
             for ((ours, put), theirs) in ours.records.iter().zip(&put.records).zip(&oracle.records[name]) {
                 prop_assert_eq!(ours.position.as_u64(), Some(put.offset));

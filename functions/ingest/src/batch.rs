@@ -207,7 +207,7 @@ impl Ingest {
         let partitions = &event.partitions;
         if let Some(check) = &self.mapping_check {
             for PartitionRecords { partition, .. } in partitions {
-                check.check(&partition.source, event.topic(partition)).await?;
+                check.check(&partition.source, partition.topic()).await?;
             }
         }
         let mut batch = Batch { partitions: partitions.len() as u64, ..Batch::default() };

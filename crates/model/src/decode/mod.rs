@@ -95,7 +95,7 @@ impl<'p> Decoder<'p> {
     #[must_use]
     pub fn new(pipeline: &'p Pipeline, origin: &SourcePartition, now_ms: i64) -> Self {
         Self {
-            reader: Reader::new(pipeline),
+            reader: Reader::new(pipeline, origin),
             origin: origin.clone(),
             now_ms,
             tables: pipeline.events.iter().map(|_| None).collect(),

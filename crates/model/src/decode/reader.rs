@@ -7,7 +7,7 @@ use super::record::{Record, describe};
 use super::wire;
 use crate::json::{self, Kind};
 use crate::pipeline::{Members, NullPolicy, Pipeline, Policy};
-use crate::source::{Payload, SourceRecord};
+use crate::source::{Payload, SourcePartition, SourceRecord};
 
 /// A record that is not sound, and the type that it told.
 pub(crate) struct Unsound {
@@ -34,11 +34,17 @@ pub(crate) struct Reader<'p> {
     pub(crate) pipeline: &'p Pipeline,
     /// The record read last.
     pub(crate) record: Record<'p>,
+    /// Index of the event type of records that do not tell theirs.
+    untold: Option<usize>,
 }
 
 impl<'p> Reader<'p> {
-    pub(crate) fn new(pipeline: &'p Pipeline) -> Self {
-        Self { pipeline, record: Record::new(&pipeline.members) }
+    /// For records of `origin`.
+    pub(crate) fn new(pipeline: &'p Pipeline, origin: &SourcePartition) -> Self {
+        let of_topic =
+            |topic| pipeline.events.iter().position(|event| event.topics.iter().any(|own| own == topic));
+        let untold = origin.topic().and_then(of_topic).or(pipeline.default_event);
+        Self { pipeline, record: Record::new(&pipeline.members), untold }
     }
 
     /// Reads a record: its JSON text and the index of its event type.
@@ -60,6 +66,7 @@ impl<'p> Reader<'p> {
         if is_null(&payload) {
             return Err(Refusal::new(Reason::NullValue, "the record is empty or a null").into());
         }
+        self.record.arrival_ms = record.arrival_ms;
         self.record.read(&payload, &json::Limits { depth: limits.nesting })?;
         let index = self.event_index(&payload)?;
         Ok((payload, index))
@@ -75,7 +82,7 @@ impl<'p> Reader<'p> {
                     format!("field `{}`, which tells the type, is missing or null", pipeline.type_field);
                 Refusal::new(Reason::MissingType, message).into()
             };
-            return pipeline.default_event.ok_or_else(missing);
+            return self.untold.ok_or_else(missing);
         };
         let Some(text) = value.text() else {
             let found = describe(value.kind);

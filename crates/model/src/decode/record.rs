@@ -36,6 +36,8 @@ struct Member {
 #[derive(Debug)]
 pub(crate) struct Record<'p> {
     members: &'p Members,
+    /// When the record's source took it in, milliseconds since 1970 UTC.
+    pub(super) arrival_ms: Option<i64>,
     /// By number of the member.
     slots: Vec<Option<Member>>,
     /// Numbers of the members that are there.
@@ -53,6 +55,7 @@ impl<'p> Record<'p> {
     pub(super) fn new(members: &'p Members) -> Self {
         Self {
             members,
+            arrival_ms: None,
             slots: vec![None; members.len()],
             present: Vec::with_capacity(members.len()),
             others: Vec::new(),

@@ -6,8 +6,8 @@ use super::reason::{Reason, Refusal};
 use super::record::{Record, describe};
 use crate::json::{self, Cursor, Kind, Value};
 use crate::partition::Part;
-use crate::pipeline::{Event, Field, FieldType, Limits};
-use crate::time;
+use crate::pipeline::{DefaultValue, Event, Field, FieldType, Limits};
+use crate::time::{self, MAX_MS, MIN_MS};
 
 /// A field's value, as its column takes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,9 @@ pub(crate) fn read<'r>(
 ) -> Result<Cell<'r>, Refusal> {
     let (value, offset) = match record.value(payload, field.member) {
         Some((value, offset)) if value.kind != Kind::Null => (value, offset),
+        _ if field.default == Some(DefaultValue::ArrivalTime) && record.arrival_ms.is_some() => {
+            return arrival(field, record.arrival_ms.unwrap_or_default());
+        }
         null if field.required => return Err(missing(field, null.map(|(_, offset)| offset))),
         _ => return Ok(Cell::Null),
     };
@@ -94,6 +97,18 @@ pub(crate) fn watermark(
         Some(Cell::Time(ms)) => Ok(ms),
         _ => Err(Refusal::new(Reason::Internal, "a watermark has no event time")),
     }
+}
+
+/// The time at which the record came, in place of a field's.
+fn arrival(field: &Field, arrival_ms: i64) -> Result<Cell<'static>, Refusal> {
+    if (MIN_MS..=MAX_MS).contains(&arrival_ms) {
+        return Ok(Cell::Time(arrival_ms));
+    }
+    let message = format!(
+        "field `{}` is missing, and the record's own time, {arrival_ms} ms, is outside the years 0001 to 9999",
+        field.from
+    );
+    Err(Refusal::new(Reason::BadDatetime, message))
 }
 
 fn missing(field: &Field, null_at: Option<usize>) -> Refusal {

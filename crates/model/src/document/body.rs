@@ -21,7 +21,7 @@ pub(super) fn write(
     now_ms: i64,
     body: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
-    let appended = appended(search, values, now_ms);
+    let appended = appended(payload, record, search, values, now_ms);
     let start = body.len();
     let twice = record.has_repeated(payload) || appended.iter().any(|(_, member, _)| record.has(*member));
     let odd = |(field, cell): (&Field, &Cell<'_>)| odd_time(payload, record, field, cell);
@@ -47,12 +47,21 @@ pub(super) fn write(
 
 /// The members that are appended: name, number and value.
 fn appended<'v>(
+    payload: &[u8],
+    record: &Record<'_>,
     search: &'v Search,
     values: &'v Values<'_>,
     now_ms: i64,
 ) -> Vec<(&'v str, usize, Cow<'v, str>)> {
     let event = values.event;
     let mut appended = Vec::with_capacity(event.derived.len() + 2);
+    for (field, cell) in event.fields.iter().zip(&values.cells) {
+        if let (Some(_), Cell::Time(ms)) = (field.default, cell)
+            && !record.value(payload, field.member).is_some_and(|(value, _)| value.kind != Kind::Null)
+        {
+            appended.push((&*field.from, field.member, time::rfc3339(*ms).into()));
+        }
+    }
     for (derived, value) in event.derived.iter().zip(&values.derived) {
         appended.extend(value.map(|value| (derived.name.as_str(), derived.member, value.into())));
     }
@@ -73,7 +82,7 @@ fn odd_time(payload: &[u8], record: &Record<'_>, field: &Field, cell: &Cell<'_>)
     let value = || record.value(payload, field.member).map(|(value, _)| value);
     matches!(cell, Cell::Time(_))
         && field.kind == FieldType::Timestamp
-        && !value().is_some_and(|value| plain_time(&value))
+        && value().is_some_and(|value| !plain_time(&value))
 }
 
 fn plain_time(value: &Value<'_>) -> bool {

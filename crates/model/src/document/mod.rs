@@ -86,7 +86,7 @@ impl<'p> Documents<'p> {
     #[must_use]
     pub fn new(pipeline: &'p Pipeline, origin: &SourcePartition, now_ms: i64) -> Self {
         Self {
-            reader: Reader::new(pipeline),
+            reader: Reader::new(pipeline, origin),
             id_prefix: id::prefix(origin),
             now_ms,
             place: Placed::default(),

@@ -268,3 +268,22 @@ fn event_types_without_an_index_leave_no_documents_and_are_still_judged() {
     assert_eq!(read(&visits, &visit("")), Read::Nothing);
     assert!(matches!(read(&visits, "{}"), Read::Refused { code: "missing-field", .. }));
 }
+
+#[test]
+fn a_time_that_the_record_does_not_tell_is_added_to_the_document() {
+    let visits = pipeline(
+        r#"
+        id = "visits"
+        schema_version = 1
+        default_type = "visit"
+        [events.visit]
+        event_time = "at"
+        fields = [{ name = "at", type = "timestamp", required = true, default = "arrival-time" }]
+        partition = [{ name = "year", time = "year" }]
+        "#,
+    );
+    let now = "2018-01-02T03:04:05.000Z";
+    assert_eq!(body(&visits, r#"{"at":"2018-01-01"}"#), r#"{"at":"2018-01-01"}"#);
+    assert_eq!(body(&visits, r#"{"who":"Ann"}"#), format!(r#"{{"who":"Ann","at":"{now}"}}"#));
+    assert_eq!(body(&visits, r#"{"at":null,"who":"Ann"}"#), format!(r#"{{"who":"Ann","at":"{now}"}}"#));
+}

@@ -10,7 +10,9 @@ use super::members::Members;
 use super::placement::{read_derived, read_partition};
 use super::table::Table;
 use super::walk::{At, Section};
-use super::{Derived, Event, EventKind, Field, FieldType, PartitionKey, PartitionSource, forward, search};
+use super::{
+    DefaultValue, Derived, Event, EventKind, Field, FieldType, PartitionKey, PartitionSource, forward, search,
+};
 use crate::batch::{DEAD_LETTER_TABLE, metadata};
 use crate::partition::VALUE_BYTES;
 
@@ -36,6 +38,13 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Names of which the case counts.
+    fn exact() -> Self {
+        Self { exact: true, ..Self::default() }
+    }
+}
+
+impl Names {
     /// Takes a name and returns true, or notes that it is taken.
     pub(super) fn claim(&mut self, name: &At<&str>, faults: &mut Faults<'_>) -> bool {
         let folded = if self.exact { name.value.to_owned() } else { name.value.to_lowercase() };
@@ -49,12 +58,25 @@ impl Names {
     }
 }
 
+/// Names that event types have taken.
+pub(super) struct Taken {
+    tables: Names,
+    topics: Names,
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self { tables: Names::default(), topics: Names::exact() }
+    }
+}
+
 /// A field as it is being read; no `kind` where that is faulty, so that nothing is concluded from it.
 pub(super) struct FieldDraft<'d> {
     pub(super) name: &'d str,
     pub(super) from: &'d str,
     pub(super) kind: Option<FieldType>,
     required: bool,
+    default: Option<DefaultValue>,
 }
 
 /// Longest partition path, so that a key in the lake stays within the 1,024 bytes that S3 allows.
@@ -65,16 +87,13 @@ pub(super) fn read(
     mut section: Section<'_>,
     context: &Context<'_>,
     members: &mut Members,
-    tables: &mut Names,
+    taken: &mut Taken,
     faults: &mut Faults<'_>,
 ) -> Option<Draft> {
     let kinds = [("rows", EventKind::Rows), ("watermark", EventKind::Watermark)];
     match section.choice("kind", &kinds, faults) {
         Some(EventKind::Watermark) => read_watermark(name, section, members, faults),
-        Some(EventKind::Rows) | None => {
-            let table = read_table_name(name, &mut section, tables, faults);
-            read_rows(name, table, section, context, members, faults)
-        }
+        Some(EventKind::Rows) | None => read_rows(name, section, context, members, taken, faults),
     }
 }
 
@@ -92,10 +111,12 @@ fn read_watermark(
         from: event_time.as_ref()?.value.to_owned(),
         kind: FieldType::Timestamp,
         required: true,
+        default: None,
         member: members.number(event_time?.value),
     };
     let event = Event {
         type_value: name.value.to_owned(),
+        topics: Vec::new(),
         table: name.value.into(),
         kind: EventKind::Watermark,
         fields: vec![field],
@@ -143,15 +164,16 @@ pub(super) fn is_folder_name(name: &str) -> bool {
 
 fn read_rows(
     name: &At<&str>,
-    table: Arc<str>,
     mut section: Section<'_>,
     context: &Context<'_>,
     members: &mut Members,
+    taken: &mut Taken,
     faults: &mut Faults<'_>,
 ) -> Option<Draft> {
+    let table = read_table_name(name, &mut section, &mut taken.tables, faults);
     let before = faults.found.len();
     let mut columns = Names::default();
-    let mut sources = Names { exact: true, ..Names::default() };
+    let mut sources = Names::exact();
     section.needs("fields", faults, "list the columns, as in { name = \"trip_id\", type = \"int64\" }");
     let field_sections = section.sections("fields", faults);
     let fields: Vec<FieldDraft<'_>> = field_sections
@@ -178,6 +200,11 @@ fn read_rows(
         }
         Some(found)
     });
+    let mut topics = Vec::new();
+    for at in section.texts("topics", faults) {
+        taken.topics.claim(&at, faults);
+        topics.push(at.value.to_owned());
+    }
     let mut id = Vec::new();
     for at in section.texts("id", faults) {
         if let Some(found) = find(&at, faults) {
@@ -252,12 +279,14 @@ fn read_rows(
                 from: field.from.to_owned(),
                 kind: field.kind?,
                 required: field.required,
+                default: field.default,
                 member: members.number(field.from),
             })
         })
         .collect::<Option<Vec<_>>>()?;
     let mut event = Event {
         type_value: name.value.to_owned(),
+        topics,
         table,
         kind: EventKind::Rows,
         fields,
@@ -295,13 +324,18 @@ fn read_field<'d>(
     let kind = section.choice("type", &FieldType::NAMES, faults);
     let required = section.flag("required", faults).unwrap_or(false);
     let from = section.text("from", faults);
+    let default = section.choice("default", &[("arrival-time", DefaultValue::ArrivalTime)], faults);
+    if default.is_some() && kind.is_some_and(|kind| kind != FieldType::Timestamp) {
+        section.fault("default", faults, "is a time: it goes with type \"timestamp\" only");
+    }
     section.finish(faults);
     let name = name?;
     check_column_name(&name, faults);
     if columns.claim(&name, faults) {
         sources.claim(from.as_ref().unwrap_or(&name), faults);
     }
-    Some(FieldDraft { name: name.value, from: from.map_or(name.value, |from| from.value), kind, required })
+    let from = from.map_or(name.value, |from| from.value);
+    Some(FieldDraft { name: name.value, from, kind, required, default })
 }
 
 fn schema(event: &Event, version: u32) -> Schema {

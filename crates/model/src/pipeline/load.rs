@@ -113,10 +113,10 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
         }
         found
     });
-    let mut table_names = event::Names::default();
+    let mut taken = event::Taken::default();
     let drafts: Vec<Option<Draft>> = sections
         .into_iter()
-        .map(|(name, section)| event::read(&name, section, &context, &mut members, &mut table_names, faults))
+        .map(|(name, section)| event::read(&name, section, &context, &mut members, &mut taken, faults))
         .collect();
     let drafts = drafts.into_iter().collect::<Option<Vec<_>>>();
     root.finish(faults);

@@ -26,6 +26,7 @@
 //!
 //! [events.trip]                    # an event type, by its value in `type_field`
 //! kind = "rows"                    # or "watermark": feeds event time and leaves no row
+//! topics = ["trips"]               # Kafka topics whose records are of this type where they do not tell one
 //! table = "trip"                   # its folder in the lake, [a-z][a-z0-9_]*; the type if left out
 //! id = ["trip_id"]                 # columns that identify an event; may be left out
 //! event_time = "pickup_datetime"   # a required timestamp column; for kind "watermark" any member
@@ -35,6 +36,7 @@
 //!   { name = "trip_id", type = "int64", required = true },
 //!   { name = "pickup_datetime", type = "timestamp", required = true },
 //!   { name = "pickup_location_id", type = "int32", from = "PULocationID" }, # `from`: the member, if named otherwise
+//!   { name = "sent_at", type = "timestamp", default = "arrival-time" }, # without the member, the record's own time
 //! ]
 //! derived = [                      # text columns looked up in a table by an integer or text field
 //!   { name = "borough", lookup = "taxi_zones", key = "pickup_location_id", column = "Borough", default = "Unknown" },
@@ -194,6 +196,8 @@ pub enum LakeFormat {
 pub struct Event {
     /// Its value in the pipeline's `type_field`.
     pub type_value: String,
+    /// Kafka topics whose records are of this type where they do not tell theirs.
+    pub topics: Vec<String>,
     /// Its table: the folder in the lake. Unused for watermarks.
     pub table: Arc<str>,
     /// What its events are for.
@@ -238,7 +242,16 @@ pub struct Field {
     pub kind: FieldType,
     /// A record without it, or with a null, is malformed.
     pub required: bool,
+    /// What stands in for it where a record is without it, or has a null.
+    pub default: Option<DefaultValue>,
     pub(crate) member: usize,
+}
+
+/// What stands in for a field's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// The record's own time: when Kinesis took it in, or its timestamp in Kafka.
+    ArrivalTime,
 }
 
 /// Type of a field.

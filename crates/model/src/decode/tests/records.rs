@@ -395,3 +395,60 @@ fn nothing_comes_of_nothing() {
 fn reasons_are_listed_in_order_of_their_codes() {
     assert!(Reason::ALL.is_sorted_by_key(|reason| reason.code()) && Reason::ALL.is_sorted());
 }
+
+const CLICKS: &str = r#"
+id = "clicks"
+schema_version = 1
+[events.clicks]
+topics = ["ad-clicks"]
+event_time = "created_at"
+fields = [
+  { name = "tracker", type = "string" },
+  { name = "created_at", type = "timestamp", required = true, default = "arrival-time" },
+]
+partition = [{ name = "year", time = "year" }]
+"#;
+
+#[test]
+fn a_record_that_tells_no_type_is_of_the_one_that_its_topic_is_of() {
+    let pipeline = pipeline(CLICKS);
+    let reasons = |source: &str, partition: &str, payload: &str| {
+        let (source, partition) = (source.to_owned(), partition.to_owned());
+        let origin = SourcePartition { source, epoch: String::new(), partition };
+        let mut decoder = Decoder::new(&pipeline, &origin, NOW);
+        let _ = decoder.push(&record(1, payload.as_bytes()));
+        let batch = decoder.finish().unwrap();
+        (
+            batch.counts.rows,
+            batch.dead_letter_reasons.into_iter().map(|(reason, _)| reason).collect::<Vec<_>>(),
+        )
+    };
+    let click = r#"{"tracker":"t"}"#;
+    assert_eq!(reasons("kafka://b:9092", "ad-clicks-3", click), (1, vec![]));
+    assert_eq!(reasons("kafka://b:9092", "clicks-3", click), (0, vec!["missing-type"]));
+    assert_eq!(reasons("arn:aws:kinesis:us-east-1:1:stream/ad-clicks", "ad-clicks-3", click).0, 0);
+    let told = r#"{"type":"scooter","tracker":"t"}"#;
+    assert_eq!(reasons("kafka://b:9092", "ad-clicks-3", told), (0, vec!["unknown-type"]));
+}
+
+#[test]
+fn the_record_s_own_time_stands_in_for_a_time_that_it_does_not_tell() {
+    let pipeline = pipeline(CLICKS);
+    let time_of = |payload: &str, arrival_ms: Option<i64>| {
+        let origin = SourcePartition {
+            source: "kafka://b".to_owned(),
+            epoch: String::new(),
+            partition: "ad-clicks-0".to_owned(),
+        };
+        let mut decoder = Decoder::new(&pipeline, &origin, NOW);
+        let _ = decoder.push(&SourceRecord { arrival_ms, ..record(1, payload.as_bytes()) });
+        let batch = decoder.finish().unwrap();
+        batch.event_time_max_ms.ok_or(batch.dead_letter_reasons.first().map(|(reason, _)| *reason))
+    };
+    let (told, untold, null) = (r#"{"created_at":5}"#, "{}", r#"{"created_at":null}"#);
+    assert_eq!(time_of(told, Some(NOW)), Ok(5));
+    assert_eq!(time_of(untold, Some(NOW)), Ok(NOW));
+    assert_eq!(time_of(null, Some(NOW)), Ok(NOW));
+    assert_eq!(time_of(untold, None), Err(Some("missing-field")));
+    assert_eq!(time_of(untold, Some(i64::MAX)), Err(Some("bad-datetime")));
+}
