@@ -18,12 +18,17 @@ pub struct Reply {
 /// # Errors
 /// When there is no such server, or it breaks off.
 pub fn request(url: &str, method: &str, path: &str, body: &str) -> io::Result<Reply> {
+    send(url, method, path, "Content-Type: application/json\r\n", body)
+}
+
+/// Sends a request with further lines of its head, each with its end.
+pub(crate) fn send(url: &str, method: &str, path: &str, head: &str, body: &str) -> io::Result<Reply> {
     let host = url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{head}\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     )?;

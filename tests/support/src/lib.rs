@@ -5,6 +5,7 @@
 
 mod function;
 mod http;
+mod kinesis;
 mod opensearch;
 mod readers;
 mod runtime_api;
@@ -17,6 +18,7 @@ use std::io::Write;
 
 pub use function::Function;
 pub use http::{Reply, request};
+pub use kinesis::{KinesisServer, StreamRecord};
 pub use opensearch::{Killed, OpenSearch};
 pub use readers::readers_python;
 pub use runtime_api::{Answer, Invocation, RuntimeApi};
