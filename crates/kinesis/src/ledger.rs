@@ -14,7 +14,7 @@ use std::time::Duration;
 use tripline_stream::sink::{Fate, Sent, SentCounts};
 
 use crate::limits::REQUEST_RECORDS;
-use crate::verdict::{CORRECT, SHARDS, Verdict};
+use crate::verdict::{CORRECT, Verdict};
 
 /// Records to be sent together, by their indices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,9 +203,9 @@ impl Ledger {
                 continue;
             };
             match verdict {
-                Verdict::Throttled => {
+                Verdict::Throttled { advice } => {
                     throttled += 1;
-                    self.say(index, &format!("{told}; {SHARDS}").into());
+                    self.say(index, &format!("{told}; {advice}").into());
                     again.push(index);
                 }
                 Verdict::Later => {
@@ -245,17 +245,16 @@ impl Ledger {
         retry_at: impl Fn(u32) -> Duration,
     ) -> Mood {
         let said: Arc<str> = match verdict {
-            Verdict::Throttled => format!("{told}; {SHARDS}").into(),
             Verdict::Later => told.into(),
             Verdict::Bad => format!("{told}; {CORRECT}").into(),
-            Verdict::Stop { advice } => format!("{told}; {advice}").into(),
+            Verdict::Throttled { advice } | Verdict::Stop { advice } => format!("{told}; {advice}").into(),
         };
         for &index in &request.records {
             self.say(index, &said);
         }
         match verdict {
-            Verdict::Throttled | Verdict::Later => {
-                if verdict == Verdict::Throttled {
+            Verdict::Throttled { .. } | Verdict::Later => {
+                if verdict != Verdict::Later {
                     self.counts.throttled += request.records.len() as u64;
                 }
                 self.put_off(request, retry_at);

@@ -68,6 +68,11 @@ impl KinesisOptions {
              (arn:aws:kinesis:REGION:ACCOUNT:stream/NAME)"
                 .to_owned(),
         );
+        let url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        check(
+            self.endpoint.as_deref().is_none_or(url),
+            "its endpoint is no URL: give https://HOST[:PORT]".to_owned(),
+        );
         let member = self.source_member.as_deref();
         check(member != Some(""), "the member that carries an event's source needs a name".to_owned());
         check(
@@ -132,12 +137,13 @@ mod tests {
     fn everything_that_is_wrong_is_told_at_once() {
         assert_eq!(KinesisOptions::new("trips").faults(), Vec::<String>::new());
         let wrong = KinesisOptions {
+            endpoint: Some("localhost:4567".to_owned()),
             source_member: Some(String::new()),
             max_record_bytes: LARGEST_RECORD_BYTES + 1,
             max_in_flight: 0,
             request_timeout: Duration::ZERO,
             ..KinesisOptions::default()
         };
-        assert_eq!(wrong.faults().len(), 5);
+        assert_eq!(wrong.faults().len(), 6);
     }
 }

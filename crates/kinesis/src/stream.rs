@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use aws_config::BehaviorVersion;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
@@ -136,28 +137,48 @@ where
             let (status, error) = (refused.raw().status().as_u16(), refused.err());
             let code = error.code().unwrap_or_default();
             let name = if code.is_empty() { format!("HTTP status {status}") } else { code.to_owned() };
-            let told = told(&name, error.message(), error.meta().request_id());
-            match verdict(status, code) {
-                // It may have been done, and only its answer was lost on the way.
-                Verdict::Later => Outcome::Silence { told },
-                verdict => Outcome::Failed { verdict, told },
-            }
+            by(verdict(status, code), told(&name, error.message(), error.meta().request_id()))
+        }
+        // Not in Kinesis' words: a proxy's, say. Its status tells.
+        SdkError::ResponseError(answer) => {
+            let status = answer.raw().status().as_u16();
+            by(verdict(status, ""), format!("HTTP status {status}: {}", chain(error)))
         }
         SdkError::ConstructionFailure(_) => stop(CORRECT, chain(error)),
         SdkError::DispatchFailure(failure) if failure.is_user() => stop(CORRECT, chain(error)),
-        // What fails before the request is sent has no kind of its own here, only a text. One that is not
-        // recognised is of unknown outcome, which is safe.
-        SdkError::DispatchFailure(failure) if failure.is_other() => {
-            let told = chain(error);
-            if told.contains("credentials") && !told.contains("timed out") {
-                stop("give AWS credentials, or the function a role", told)
-            } else if told.contains("not a valid URI") {
-                stop("correct the endpoint", told)
-            } else {
-                Outcome::Silence { told }
-            }
+        SdkError::DispatchFailure(_) if lacks_credentials(error) => {
+            stop("give AWS credentials, or the function a role", chain(error))
+        }
+        // What else fails before the request is sent has no kind of its own here, only a text. One that is
+        // not recognised is of unknown outcome, which is safe.
+        SdkError::DispatchFailure(_) if chain(error).contains("not a valid URI") => {
+            stop("correct the endpoint", chain(error))
         }
         _ => Outcome::Silence { told: chain(error) },
+    }
+}
+
+/// Whether there are no credentials; and not: they could not be had just now.
+fn lacks_credentials(error: &dyn Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<CredentialsError>() {
+            let lacks = matches!(
+                error,
+                CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
+            );
+            return lacks;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+fn by(verdict: Verdict, told: String) -> Outcome {
+    match verdict {
+        // It may have been done, and only its answer was lost on the way.
+        Verdict::Later => Outcome::Silence { told },
+        verdict => Outcome::Failed { verdict, told },
     }
 }
 

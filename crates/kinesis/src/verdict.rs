@@ -3,8 +3,11 @@
 /// What becomes of the records of a request, or of one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The stream's limits: later.
-    Throttled,
+    /// Over a limit, now: later.
+    Throttled {
+        /// What to do if it is always.
+        advice: &'static str,
+    },
     /// Kinesis, or the way to it, has failed for now.
     Later,
     /// It was not understood: one record may be at fault.
@@ -16,28 +19,30 @@ pub(crate) enum Verdict {
     },
 }
 
-/// What a limit that does not go away asks for.
+/// What to do when the stream's own limits are in the way.
 pub(crate) const SHARDS: &str = "add shards, or use on-demand capacity";
 
 /// What to do when nothing that is sent is understood.
 pub(crate) const CORRECT: &str = "correct the stream's name, its record size and the endpoint";
 
+const FEWER: &str = "let fewer functions send at a time";
+
 const CREDENTIALS: &str = "give AWS credentials that are valid, or the function a role";
 
 /// By the HTTP status of the answer (200 for a record's own error) and the error's code.
 pub(crate) fn verdict(status: u16, code: &str) -> Verdict {
+    let throttled = |advice| Verdict::Throttled { advice };
     let stop = |advice| Verdict::Stop { advice };
     match code {
-        "ProvisionedThroughputExceededException"
-        | "LimitExceededException"
-        | "KMSThrottlingException"
-        | "Throttling"
+        "ProvisionedThroughputExceededException" | "LimitExceededException" => throttled(SHARDS),
+        "KMSThrottlingException" => throttled("ask AWS for a higher quota of KMS requests"),
+        "Throttling"
         | "ThrottlingException"
         | "ThrottledException"
         | "RequestLimitExceeded"
         | "RequestThrottled"
         | "RequestThrottledException"
-        | "TooManyRequestsException" => Verdict::Throttled,
+        | "TooManyRequestsException" => throttled(FEWER),
         // A stream that is being changed takes records again soon.
         "InternalFailure"
         | "InternalFailureException"
@@ -73,7 +78,7 @@ pub(crate) fn verdict(status: u16, code: &str) -> Verdict {
             stop("make the stream's KMS key usable: enabled, and kms:GenerateDataKey allowed to the role")
         }
         _ => match status {
-            429 => Verdict::Throttled,
+            429 => throttled(FEWER),
             // 200: a record's own error that is not known, or an answer that cannot be read.
             200..=299 | 408 | 500..=599 => Verdict::Later,
             413 => Verdict::Bad,
@@ -91,13 +96,14 @@ mod tests {
 
     #[test]
     fn limits_and_failures_pass_and_an_operator_s_errors_do_not() {
-        for (status, code) in [
-            (200, "ProvisionedThroughputExceededException"),
-            (400, "KMSThrottlingException"),
-            (400, "LimitExceededException"),
-            (429, ""),
+        for (status, code, word) in [
+            (200, "ProvisionedThroughputExceededException", "shards"),
+            (400, "KMSThrottlingException", "KMS"),
+            (400, "LimitExceededException", "shards"),
+            (429, "", "fewer"),
         ] {
-            assert_eq!(verdict(status, code), Verdict::Throttled, "{code}");
+            let Verdict::Throttled { advice } = verdict(status, code) else { unreachable!("{code}") };
+            assert!(advice.contains(word), "{code}: {advice}");
         }
         for (status, code) in [
             (200, "InternalFailure"),

@@ -113,16 +113,6 @@ async fn events_stay_as_they_are_where_no_member_is_to_carry_their_source() {
 }
 
 #[tokio::test]
-async fn a_stream_is_found_by_its_arn() {
-    let Some(server) = KinesisServer::shared_for("a stream by its ARN") else { return };
-    server.create_stream("named", 1).unwrap();
-    let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/named";
-    let sent = sink(options(server.endpoint(), arn)).await.send(&events(1, 1), MINUTE).await;
-    // The server does not know ARNs in requests: that it misses the name shows that the ARN was sent.
-    assert!(open(&sent).contains("treamName"), "{}", open(&sent));
-}
-
-#[tokio::test]
 async fn what_is_over_a_shard_s_limits_comes_later_and_once() {
     let server = KinesisServer::start(&[("KINESIS_LIMITS", "1")]);
     let Some(server) = or_left_out("over a shard's limits", server) else { return };

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 const NOW: Duration = Duration::ZERO;
+const THROTTLED: Verdict = Verdict::Throttled { advice: "wait" };
 
 fn ledger(sizes: &[usize], max_bytes: usize) -> Ledger {
     Ledger::new(sizes.iter().map(|&size| Ok(size)), max_bytes)
@@ -46,7 +47,7 @@ fn only_what_failed_is_sent_again_and_in_its_order_before_what_comes_later() {
     let mut run = ledger(&[1; 502], 1 << 20);
     let first = run.next(NOW).unwrap();
     let mut answers = vec![Answer::Taken; 500];
-    answers[7] = answer(Verdict::Throttled);
+    answers[7] = answer(THROTTLED);
     answers[3] = answer(Verdict::Later);
     assert_eq!(settle(&mut run, &first, Outcome::Answers(answers), true), Mood::Fine);
     let second = run.next(NOW).unwrap();
@@ -64,7 +65,7 @@ fn what_failed_waits_for_its_time() {
     let mut run = ledger(&[1, 1], 10);
     let first = run.next(NOW).unwrap();
     let later = Duration::from_millis(80);
-    run.settle(first, failed(Verdict::Throttled), false, |tries| later * tries);
+    run.settle(first, failed(THROTTLED), false, |tries| later * tries);
     assert!(!run.has_ready(NOW) && run.has_waiting() && run.next(NOW).is_none());
     assert_eq!(run.next_ready(), Some(later));
     assert_eq!(run.next(later).unwrap().records, [0, 1]);
@@ -138,19 +139,19 @@ fn what_only_an_operator_can_mend_ends_the_run_with_what_to_do() {
 #[test]
 fn a_silence_does_not_hide_what_was_said_before() {
     let mut run = ledger(&[1], 10);
-    for outcome in [failed(Verdict::Throttled), Outcome::Silence { told: "no answer".to_owned() }] {
+    for outcome in [failed(THROTTLED), Outcome::Silence { told: "no answer".to_owned() }] {
         let request = run.next(NOW).unwrap();
         settle(&mut run, &request, outcome, false);
     }
     let Fate::Open { error } = &run.finish(false).fates[0] else { panic!() };
-    assert_eq!(error, &format!("told; {SHARDS}; after that no answer"));
+    assert_eq!(error, "told; wait; after that no answer");
 }
 
 #[test]
 fn one_hot_shard_does_not_slow_the_others_down() {
     let outcome = |throttled: usize| {
         let mut answers = vec![Answer::Taken; 100];
-        answers[..throttled].fill(answer(Verdict::Throttled));
+        answers[..throttled].fill(answer(THROTTLED));
         Outcome::Answers(answers)
     };
     let mood = |throttled| {
@@ -182,7 +183,7 @@ impl Double {
             return failed(Verdict::Bad);
         }
         match self.random(10) {
-            0 => failed(Verdict::Throttled),
+            0 => failed(THROTTLED),
             1 => {
                 let stored = self.random(2) == 0;
                 for &index in &request.records {
@@ -195,7 +196,7 @@ impl Double {
             }
             _ => {
                 let answers = request.records.iter().map(|&index| match self.random(5) {
-                    0 => answer(Verdict::Throttled),
+                    0 => answer(THROTTLED),
                     1 => answer(Verdict::Later),
                     _ => {
                         self.stored[index] += 1;

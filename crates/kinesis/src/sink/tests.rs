@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::verdict::Verdict;
+use crate::verdict::{SHARDS, Verdict};
 
 type Play = dyn Fn(usize, &[Record]) -> (Duration, Outcome) + Send + Sync;
 
@@ -72,6 +72,7 @@ fn taken(records: &[Record]) -> Outcome {
     Outcome::Answers(vec![Answer::Taken; records.len()])
 }
 
+const THROTTLED: Verdict = Verdict::Throttled { advice: SHARDS };
 const TICK: Duration = Duration::from_millis(20);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -86,7 +87,7 @@ async fn no_more_requests_are_under_way_than_may_be() {
 #[tokio::test(start_paused = true)]
 async fn fewer_requests_are_under_way_while_the_stream_throttles() {
     let (sink, double) = sink(options(), |number, records| {
-        let throttled = Outcome::Failed { verdict: Verdict::Throttled, told: "slow down".to_owned() };
+        let throttled = Outcome::Failed { verdict: THROTTLED, told: "slow down".to_owned() };
         (TICK, if number <= 4 { throttled } else { taken(records) })
     });
     let run = events(5_000, 10);
@@ -159,7 +160,7 @@ async fn a_request_without_an_answer_is_given_up_and_sent_again() {
 #[tokio::test(start_paused = true)]
 async fn a_run_ends_in_time_and_says_what_kinesis_said() {
     let (sink, _) = sink(options(), |number, records| {
-        let throttled = Outcome::Failed { verdict: Verdict::Throttled, told: "slow down".to_owned() };
+        let throttled = Outcome::Failed { verdict: THROTTLED, told: "slow down".to_owned() };
         (if number < 3 { TICK } else { MINUTE }, if number < 3 { throttled } else { taken(records) })
     });
     let start = Instant::now();
@@ -175,7 +176,7 @@ async fn a_run_ends_in_time_and_says_what_kinesis_said() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_would_come_too_late_is_not_waited_for() {
     let (sink, double) = sink(options(), |_, _| {
-        (Duration::ZERO, Outcome::Failed { verdict: Verdict::Throttled, told: "slow down".to_owned() })
+        (Duration::ZERO, Outcome::Failed { verdict: THROTTLED, told: "slow down".to_owned() })
     });
     let within = Duration::from_secs(20);
     let start = Instant::now();
