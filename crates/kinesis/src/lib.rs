@@ -25,6 +25,7 @@ mod ledger;
 mod limits;
 mod options;
 mod pace;
+mod patience;
 mod sink;
 mod stream;
 mod verdict;

@@ -28,7 +28,7 @@ pub struct KinesisOptions {
     /// Most requests under way at once, over all that is sent at a time. Fewer are while the stream
     /// throttles.
     pub max_in_flight: usize,
-    /// After which a request is given up.
+    /// After which a request is given up; large ones have a second more for each 512 KiB.
     pub request_timeout: Duration,
 }
 
@@ -96,6 +96,22 @@ pub(crate) enum StreamId {
 }
 
 impl StreamId {
+    /// The name, where that is what it is called by.
+    pub(crate) fn name(&self) -> Option<String> {
+        match self {
+            Self::Name(name) => Some(name.clone()),
+            Self::Arn { .. } => None,
+        }
+    }
+
+    /// The ARN, where that is what it is called by.
+    pub(crate) fn arn(&self) -> Option<String> {
+        match self {
+            Self::Name(_) => None,
+            Self::Arn { arn, .. } => Some(arn.clone()),
+        }
+    }
+
     pub(crate) fn parse(stream: &str) -> Option<Self> {
         let named = |name: &str| {
             (1..=128).contains(&name.len())

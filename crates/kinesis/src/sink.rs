@@ -4,7 +4,6 @@
 mod tests;
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,13 +20,8 @@ use crate::ledger::{Answer, Ledger, Mood, Outcome, Request};
 use crate::limits::{KEY_CHARACTERS, LARGEST_RECORD_BYTES, request_bytes};
 use crate::options::KinesisOptions;
 use crate::pace::{Pace, Permit};
+use crate::patience::backoff;
 use crate::stream::{AwsStream, Record, Stream};
-
-/// Within which the first retry waits; each further one doubles it. A shard's limits are by the second.
-const RETRY_WINDOW: Duration = Duration::from_millis(100);
-
-/// The longest that the window grows.
-const RETRY_WINDOW_MAX: Duration = Duration::from_secs(3);
 
 /// The Kinesis sink. Safe for concurrent use: all that is sent at a time shares its connections and its pace.
 #[derive(Debug)]
@@ -102,8 +96,7 @@ impl KinesisSink {
             if let Some(permit) = permit
                 && let Some(request) = ledger.next(now)
             {
-                let limit = self.options.request_timeout.min(within - now);
-                under_way.push(self.request(records, request, permit, limit));
+                under_way.push(self.request(records, request, permit, within - now));
                 continue;
             }
             let held_back = ledger.has_ready(now);
@@ -129,11 +122,12 @@ impl KinesisSink {
         records: &[(&str, Cow<'_, [u8]>)],
         request: Request,
         permit: Permit<'s>,
-        limit: Duration,
+        left: Duration,
     ) -> Done<'s> {
         let chosen = request.records.iter().filter_map(|&index| records.get(index));
-        let chosen =
+        let chosen: Vec<Record> =
             chosen.map(|(key, data)| Record { key: (*key).to_owned(), data: data.to_vec() }).collect();
+        let limit = self.options.request_timeout.saturating_add(upload_time(&chosen)).min(left);
         let outcome = match tokio::time::timeout(limit, self.stream.put(chosen)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Silence { told: format!("there was no answer within {limit:.1?}") },
@@ -150,11 +144,18 @@ impl KinesisSink {
         }
         let proven = self.proven.load(Ordering::Relaxed);
         let now = start.elapsed();
-        match ledger.settle(request, outcome, proven, |tries| now + jittered(window(tries))) {
+        match ledger.settle(request, outcome, proven, |tries| now + backoff(tries)) {
             Mood::Fine => permit.taken(),
             Mood::Busy => permit.refused(),
         }
     }
+}
+
+/// What a request is given for its size, lest a slow line never get it through.
+fn upload_time(records: &[Record]) -> Duration {
+    const BYTES_A_MILLISECOND: usize = 512;
+    let bytes: usize = records.iter().map(|record| record.key.len() + record.data.len()).sum();
+    Duration::from_millis((bytes / BYTES_A_MILLISECOND) as u64)
 }
 
 #[async_trait]
@@ -179,19 +180,4 @@ impl StreamSink for KinesisSink {
         }
         sent
     }
-}
-
-/// Within which a retry after `tries` tries waits.
-fn window(tries: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(tries.saturating_sub(1).min(20)).unwrap_or(1);
-    RETRY_WINDOW.saturating_mul(doubled).min(RETRY_WINDOW_MAX)
-}
-
-/// A wait of up to `window`: full jitter keeps functions that were throttled together from coming back
-/// together.
-fn jittered(window: Duration) -> Duration {
-    // Every `RandomState` has keys of its own, derived from the system's randomness.
-    let random = RandomState::new().build_hasher().finish();
-    let window = u64::try_from(window.as_micros()).unwrap_or(u64::MAX).max(1);
-    Duration::from_micros(random % window)
 }

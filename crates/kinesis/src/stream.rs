@@ -44,8 +44,8 @@ pub(crate) trait Stream: fmt::Debug + Send + Sync {
 /// A stream with a client, which connects and looks for credentials at the first request.
 #[derive(Debug)]
 pub(crate) struct AwsStream {
-    client: Client,
-    id: StreamId,
+    pub(crate) client: Client,
+    pub(crate) id: StreamId,
 }
 
 impl AwsStream {
@@ -100,10 +100,7 @@ impl Stream for AwsStream {
                 }
             }
         }
-        let put = match &self.id {
-            StreamId::Name(name) => put.stream_name(name),
-            StreamId::Arn { arn, .. } => put.stream_arn(arn),
-        };
+        let put = put.set_stream_name(self.id.name()).set_stream_arn(self.id.arn());
         match put.send().await {
             Ok(answer) => Outcome::Answers(answer.records().iter().map(read).collect()),
             Err(error) => failed(&error),

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
+use crate::patience::RETRY_WINDOW;
 use crate::verdict::{SHARDS, Verdict};
 
 type Play = dyn Fn(usize, &[Record]) -> (Duration, Outcome) + Send + Sync;
@@ -191,4 +192,17 @@ async fn nothing_is_sent_for_nothing() {
     let (sink, double) = sink(options(), |_, records| (TICK, taken(records)));
     let sent = sink.send(&[], MINUTE).await;
     assert!(sent.fates.is_empty() && double.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_request_has_time_for_its_size() {
+    let answered = options().request_timeout + Duration::from_secs(5);
+    for (bytes, requests) in [(900_000, 1), (10, 2)] {
+        let (sink, double) = sink(options(), move |number, records| {
+            (if number == 1 { answered } else { TICK }, taken(records))
+        });
+        let sent = sink.send(&events(5, bytes), MINUTE).await;
+        assert_eq!(sent.counts.taken, 5);
+        assert_eq!(double.requests.lock().unwrap().len(), requests);
+    }
 }
