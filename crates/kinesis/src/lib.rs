@@ -1,4 +1,6 @@
-//! The Kinesis sink: events go into a data stream, by `PutRecords`.
+//! Kinesis data streams: the sink, by which events go into one, and the reading of one without Lambda.
+//!
+//! [`KinesisSink`] sends by `PutRecords`:
 //!
 //! * **At least once.** A request without an answer, or with one that cannot be trusted, may have put its
 //!   records; they are sent again. A function that dies has its events delivered to it again. A reader tells
@@ -19,13 +21,17 @@
 //!
 //! The role needs `kinesis:PutRecords` on the stream, and for a stream that is encrypted with a customer's
 //! key `kms:GenerateDataKey` on the key.
+//!
+//! [`StreamReader`] reads a stream as Lambda's event source mapping does: see [`read`].
 
 mod error;
 mod ledger;
 mod limits;
+mod lineage;
 mod options;
 mod pace;
 mod patience;
+pub mod read;
 mod sink;
 mod stream;
 mod verdict;
@@ -33,4 +39,5 @@ mod verdict;
 pub use error::KinesisError;
 pub use limits::{LARGEST_RECORD_BYTES, RECORD_BYTES};
 pub use options::KinesisOptions;
+pub use read::StreamReader;
 pub use sink::KinesisSink;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{SharedCredentialsProvider, future};
-use tripline_kinesis::{KinesisOptions, KinesisSink};
+use tripline_kinesis::read::{ReadError, Start};
+use tripline_kinesis::{KinesisOptions, KinesisSink, StreamReader};
 use tripline_model::forward::Outgoing;
 use tripline_stream::sink::{Fate, Sent, StreamSink};
 
@@ -200,4 +202,85 @@ async fn without_credentials_a_run_ends_at_once_with_what_to_do() {
     assert!(start.elapsed() < Duration::from_secs(10), "{told}");
     assert!(told.contains("give AWS credentials, or the function a role"), "{told}");
     assert!(double.requests().is_empty());
+}
+
+fn refusal(code: &str) -> String {
+    format!(r#"{{"__type":"{code}","message":"told"}}"#)
+}
+
+#[tokio::test]
+async fn reading_goes_on_behind_limits_and_iterators_that_have_expired() {
+    let shard = |number| {
+        format!(r#"{{"ShardId":"shard-{number}","SequenceNumberRange":{{"StartingSequenceNumber":"1"}}}}"#)
+    };
+    let page = format!(r#"{{"Shards":[{}],"NextToken":"more"}}"#, shard(0));
+    let last = format!(r#"{{"Shards":[{}]}}"#, shard(1));
+    let records = |numbers: &[u8], next: &str| {
+        let record =
+            |number: &u8| format!(r#"{{"SequenceNumber":"{number}","Data":"eA==","PartitionKey":"k"}}"#);
+        let records: Vec<String> = numbers.iter().map(record).collect();
+        format!(
+            r#"{{"Records":[{}],"NextShardIterator":"{next}","MillisBehindLatest":1500}}"#,
+            records.join(",")
+        )
+    };
+    let double = Double::start(&[
+        (200, &page),
+        (200, &last),
+        (200, r#"{"ShardIterator":"first"}"#),
+        (400, &refusal("ProvisionedThroughputExceededException")),
+        (200, &records(&[7, 8], "second")),
+        (400, &refusal("ExpiredIteratorException")),
+        (200, r#"{"ShardIterator":"third"}"#),
+        (500, ""),
+        (200, &records(&[9], "fourth")),
+    ]);
+    let options = options(&double.endpoint, "trips");
+    let mut reader = StreamReader::connect(&options, Start::TrimHorizon, BTreeMap::new()).await.unwrap();
+    let mut shards = reader.shards(MINUTE).await.unwrap();
+    assert_eq!(shards.iter().map(|shard| shard.shard()).collect::<Vec<_>>(), ["shard-0", "shard-1"]);
+    let first = shards[0].poll(100, MINUTE).await.unwrap();
+    assert_eq!(
+        (first.records.len(), first.behind, first.ended),
+        (2, Some(Duration::from_millis(1500)), false)
+    );
+    let second = shards[0].poll(100, MINUTE).await.unwrap();
+    assert_eq!(second.records[0].sequence.to_string(), "9");
+    let requests = double.requests();
+    for (request, present, absent) in [
+        (0, r#""StreamName":"trips""#, "NextToken"),
+        (1, r#""NextToken":"more""#, "StreamName"),
+        (2, "TRIM_HORIZON", "StartingSequenceNumber"),
+        (4, r#""ShardIterator":"first""#, "second"),
+        (5, r#""ShardIterator":"second""#, "first"),
+        (6, r#""StartingSequenceNumber":"8""#, "TRIM_HORIZON"),
+        (8, r#""ShardIterator":"third""#, "second"),
+    ] {
+        assert!(requests[request].contains(present), "{}", requests[request]);
+        assert!(!requests[request].contains(absent), "{}", requests[request]);
+    }
+    assert_eq!(requests.len(), 9);
+}
+
+#[tokio::test]
+async fn a_stream_that_may_not_be_read_is_told_with_what_to_allow_and_one_that_is_busy_in_time() {
+    let reader = async |double: &Double| {
+        let options = options(&double.endpoint, "trips");
+        StreamReader::connect(&options, Start::Latest, BTreeMap::new()).await.unwrap()
+    };
+    let denied = Double::start(&[(400, &refusal("AccessDeniedException"))]);
+    let error = reader(&denied).await.shards(MINUTE).await.unwrap_err();
+    assert!(
+        matches!(&error, ReadError::Refused { .. }) && error.to_string().contains("kinesis:ListShards"),
+        "{error}"
+    );
+
+    let busy = Double::start(&[(400, &refusal("LimitExceededException"))]);
+    let start = Instant::now();
+    let error = reader(&busy).await.shards(Duration::from_millis(500)).await.unwrap_err();
+    assert!(
+        matches!(&error, ReadError::Busy { .. }) && error.to_string().contains("LimitExceeded"),
+        "{error}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(2));
 }
