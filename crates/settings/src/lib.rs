@@ -3,6 +3,8 @@
 //! [`variables`] is the one list of names; the README's table is compared with it by a test.
 
 mod deadline;
+mod kafka;
+mod kinesis;
 mod logs;
 mod parse;
 mod search;
@@ -15,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use deadline::deadline_ms;
+pub use kafka::KafkaTarget;
 pub use logs::start_logs;
 pub use parse::parse_duration;
 use parse::{parse_bytes, parse_flag};
@@ -41,7 +44,8 @@ const fn variable(name: &'static str, default: &'static str, about: &'static str
 
 /// Every variable of Tripline's own, in the order in which documentation lists them.
 pub fn variables() -> impl Iterator<Item = &'static Variable> {
-    VARIABLES.iter().chain(&sinks::VARIABLES).chain(&search::VARIABLES)
+    let sinks = sinks::VARIABLES.iter().chain(&search::VARIABLES);
+    VARIABLES.iter().chain(sinks).chain(&kinesis::VARIABLES).chain(&kafka::VARIABLES)
 }
 
 const VARIABLES: [Variable; 12] = [
@@ -101,6 +105,10 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("ElasticsearchRegion", "TRIPLINE_OPENSEARCH_REGION"),
     ("ElasticsearchBulkFlushMaxSizeMb", "TRIPLINE_OPENSEARCH_BULK_BYTES"),
     ("ElasticsearchBulkFlushMaxActions", "TRIPLINE_OPENSEARCH_BULK_ACTIONS"),
+    ("OutputKinesisStream", "TRIPLINE_KINESIS_STREAM"),
+    ("OutputStreamRegion", "TRIPLINE_KINESIS_REGION"),
+    ("OutputKafkaBootstrapServers", "TRIPLINE_KAFKA_BROKERS"),
+    ("OutputKafkaTopic", "TRIPLINE_KAFKA_TOPIC"),
 ];
 
 /// The settings of a deployment.
@@ -225,6 +233,11 @@ impl Reader {
 
     fn get(&self, name: &str) -> Option<String> {
         self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    /// The first of these variables that is set.
+    fn first(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| self.get(name))
     }
 
     fn value<T>(&mut self, name: &str, default: T, parse: impl Fn(&str) -> Result<T, &'static str>) -> T {

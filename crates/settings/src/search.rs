@@ -118,8 +118,7 @@ impl Reader {
                     "aoss" => Ok(Service::Aoss),
                     _ => Err("`es` or `aoss`"),
                 });
-                let region =
-                    self.get("TRIPLINE_OPENSEARCH_REGION").or_else(|| self.get("ElasticsearchRegion"));
+                let region = self.first(&["TRIPLINE_OPENSEARCH_REGION", "ElasticsearchRegion"]);
                 Auth::SigV4(SigV4 { service, region, credentials: None })
             }
             (other, _, _) => {
@@ -142,7 +141,7 @@ impl Reader {
         })
     }
 
-    fn count(&mut self, names: &[&str], default: usize) -> usize {
+    pub(crate) fn count(&mut self, names: &[&str], default: usize) -> usize {
         let name = names.iter().find(|name| self.get(name).is_some());
         name.map_or(default, |name| {
             self.value(name, default, |text| text.parse().map_err(|_| "a whole number"))

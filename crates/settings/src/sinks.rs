@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use tripline_kinesis::KinesisOptions;
 use tripline_lake::Role;
 use tripline_search::SearchOptions;
 
 use crate::parse::parse_flag;
-use crate::{Reader, SettingsError, Variable, variable};
+use crate::{KafkaTarget, Reader, SettingsError, Variable, variable};
 
 /// Variables that choose among the sinks.
 pub(crate) const VARIABLES: [Variable; 2] = [
@@ -33,6 +34,10 @@ pub struct SinkSettings {
     pub lake_elsewhere: bool,
     /// How to reach the search cluster, where there is one.
     pub search: Option<SearchOptions>,
+    /// How to reach the Kinesis stream that events go on into, where there is one.
+    pub kinesis: Option<KinesisOptions>,
+    /// The Kafka topic that events go on into, where there is one.
+    pub kafka: Option<KafkaTarget>,
 }
 
 impl SinkSettings {
@@ -49,11 +54,16 @@ impl SinkSettings {
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Self {
-        let search = reader.search();
-        let set_up = [(Role::Lake, true), (Role::Search, search.is_some())];
+        let (search, kinesis, kafka) = (reader.search(), reader.kinesis(), reader.kafka());
+        let set_up = [
+            (Role::Lake, true),
+            (Role::Search, search.is_some()),
+            (Role::Kinesis, kinesis.is_some()),
+            (Role::Kafka, kafka.is_some()),
+        ];
         let set_up: BTreeSet<Role> = set_up.into_iter().filter_map(|(role, is)| is.then_some(role)).collect();
         let names = reader.sinks(&set_up);
-        Self { lake_elsewhere: reader.lake_elsewhere(&names), names, search }
+        Self { lake_elsewhere: reader.lake_elsewhere(&names), names, search, kinesis, kafka }
     }
 }
 
@@ -119,6 +129,9 @@ mod tests {
         assert_eq!(names(&[]), [Role::Lake]);
         assert_eq!(names(&[URL]), [Role::Lake, Role::Search]);
         assert_eq!(names(&[URL, ("TRIPLINE_SINKS", "lake")]), [Role::Lake]);
+        let stream = ("TRIPLINE_KINESIS_STREAM", "out");
+        assert_eq!(names(&[stream]), [Role::Lake, Role::Kinesis]);
+        assert_eq!(names(&[URL, stream, ("TRIPLINE_SINKS", "kinesis")]), [Role::Kinesis]);
         assert_eq!(names(&[URL, ("TRIPLINE_SINKS", " search, lake")]), [Role::Lake, Role::Search]);
         let alone = read(&[URL, ("TRIPLINE_SINKS", "search"), ("TRIPLINE_LAKE_ELSEWHERE", "true")]).unwrap();
         assert_eq!((alone.names, alone.lake_elsewhere), ([Role::Search].into(), true));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tripline_kinesis::KinesisError;
 use tripline_lake::identity::IdentityError;
 use tripline_lake::store::{StoreError, open};
 use tripline_lake::{Environment, Lake};
@@ -26,6 +27,13 @@ pub enum StartError {
     /// The search cluster cannot be used as it is set.
     #[error(transparent)]
     Search(#[from] SearchError),
+    /// The Kinesis stream cannot be used as it is set.
+    #[error(transparent)]
+    Kinesis(#[from] KinesisError),
+    /// The Kafka topic cannot be used as it is set.
+    #[cfg(feature = "kafka")]
+    #[error(transparent)]
+    Kafka(#[from] tripline_kafka::KafkaError),
 }
 
 /// Loads the pipeline that the settings name and opens its lake.

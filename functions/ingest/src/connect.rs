@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tripline_kinesis::KinesisSink;
 use tripline_lake::{Environment, Lake, Role};
 use tripline_model::decode::Stage;
 use tripline_model::pipeline::{Pipeline, Target};
@@ -36,7 +37,15 @@ impl Connected {
             true => connect_search(settings, pipeline, environment).await?,
             false => None,
         };
-        let streams = BTreeMap::new();
+        let mut streams: BTreeMap<Target, Arc<dyn StreamSink>> = BTreeMap::new();
+        if let Some(options) = settings.kinesis.clone().filter(|_| names.contains(&Role::Kinesis)) {
+            streams.insert(Target::Kinesis, Arc::new(KinesisSink::connect(options).await?));
+        }
+        #[cfg(feature = "kafka")]
+        if let Some(kafka) = settings.kafka.as_ref().filter(|_| names.contains(&Role::Kafka)) {
+            let sink = tripline_kafka::KafkaSink::connect(&kafka.options, &kafka.topic)?;
+            streams.insert(Target::Kafka, Arc::new(sink));
+        }
         Ok(Self { names, lake_elsewhere: settings.lake_elsewhere, search, streams })
     }
 
