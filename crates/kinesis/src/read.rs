@@ -4,7 +4,8 @@
 //! where it is. A shard that was split or merged ends, and its children begin when it is said to be
 //! [finished](StreamReader::finish): once its records are dealt with, as theirs come after them.
 //!
-//! The role needs `kinesis:ListShards`, `kinesis:GetShardIterator` and `kinesis:GetRecords`, and for a stream
+//! The role needs `kinesis:ListShards`, `kinesis:GetShardIterator`, `kinesis:GetRecords` and, for a stream that is
+//! not named by its ARN, `kinesis:DescribeStreamSummary`; and for a stream
 //! that is encrypted with a customer's key `kms:Decrypt` on the key.
 
 use std::collections::BTreeMap;
@@ -161,6 +162,22 @@ impl StreamReader {
             self.lineage.begin(&reader.shard);
         }
         Ok(readers)
+    }
+
+    /// The stream's ARN, by which Lambda's events name it.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the stream does not tell it within `within`.
+    pub async fn arn(&self, within: Duration) -> Result<String, ReadError> {
+        let (source, id) = (&self.source, &self.source.stream.id);
+        if let Some(arn) = id.arn() {
+            return Ok(arn);
+        }
+        let ask = || source.stream.client.describe_stream_summary().set_stream_name(id.name()).send();
+        let answer = source.ask("describe", within, ask).await?;
+        let summary = answer.and_then(|answer| answer.stream_description_summary);
+        let arn = summary.map(|summary| summary.stream_arn);
+        arn.ok_or_else(|| source.busy("describe", "the answer has no ARN".to_owned()))
     }
 
     /// Says that a shard has ended and its records are dealt with: its children may be read.

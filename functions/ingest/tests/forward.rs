@@ -73,12 +73,16 @@ async fn events_go_on_as_they_came_and_one_delivered_twice_is_told_by_its_source
 #[tokio::test]
 async fn what_is_no_event_stays_behind_and_is_a_dead_letter_once_with_the_lake_and_without() {
     let Some(server) = KinesisServer::shared_for("what is no event stays behind") else { return };
-    for (stream, sinks, role) in [("trips-beside", "lake,kinesis", "lake"), ("trips-alone", "kinesis", "kinesis")] {
+    for (stream, sinks, role) in
+        [("trips-beside", "lake,kinesis", "lake"), ("trips-alone", "kinesis", "kinesis")]
+    {
         server.create_stream(stream, 1).unwrap();
         let bench = Bench::new().await;
         let function = start(server, bench.folder.path(), stream, &[("TRIPLINE_SINKS", sinks)]);
         for _ in 0..2 {
-            let Some(answer) = function.invoke(Sample::of("poison").body()) else { panic!("{:?}", function.end()) };
+            let Some(answer) = function.invoke(Sample::of("poison").body()) else {
+                panic!("{:?}", function.end())
+            };
             assert_eq!(answer.response().as_deref(), Some(SUCCESS), "{stream}");
         }
         assert_eq!(by_source(&server.records(stream).unwrap()).len(), 8, "{stream}");
@@ -92,7 +96,8 @@ async fn an_event_that_the_stream_will_never_take_is_a_dead_letter_of_its_sink_a
     server.create_stream("trips-small", 1).unwrap();
     let bench = Bench::new().await;
     // Every trip is longer.
-    let function = start(server, bench.folder.path(), "trips-small", &[("TRIPLINE_KINESIS_RECORD_BYTES", "300")]);
+    let function =
+        start(server, bench.folder.path(), "trips-small", &[("TRIPLINE_KINESIS_RECORD_BYTES", "300")]);
     for _ in 0..2 {
         let answer = function.invoke(Sample::of("trips").body()).unwrap();
         assert_eq!(answer.response().as_deref(), Some(SUCCESS));

@@ -21,10 +21,12 @@ use super::drill::Drill;
 use crate::publish::RIVAL_PAUSE;
 use crate::search::{SearchArguments, SinkChoices};
 
-/// Tries of one batch before the run is given up; Lambda would send it to the on-failure destination.
-const ATTEMPTS: u32 = 5;
-/// Between the first try and the second; longer between later ones.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// Tries of a file's batch before the run is given up; Lambda would send it to the on-failure destination.
+pub(super) const ATTEMPTS: u32 = 5;
+/// Tries of a stream's: some minutes, as it can wait for a sink that is away.
+pub(super) const STREAM_ATTEMPTS: u32 = 60;
+/// Between the first try and the second; longer between later ones, up to the second.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// The time that a function has for a batch, as Lambda's longest.
 const INVOCATION_MS: i64 = 15 * 60 * 1000;
 
@@ -34,6 +36,14 @@ pub(super) struct MappingOptions {
     pub(super) format: FileFormat,
     /// Seed of a fault drill.
     pub(super) seed: Option<u64>,
+    /// Tries of one batch.
+    pub(super) attempts: u32,
+}
+
+/// Waits before a try once more.
+pub(super) async fn pause(attempt: u32) {
+    let (first, longest) = RETRY_PAUSES;
+    tokio::time::sleep((first * attempt).min(longest)).await;
 }
 
 /// What was delivered, over all invocations.
@@ -105,6 +115,11 @@ impl Mapping {
         &self.lake
     }
 
+    /// Whether the lake is the only sink.
+    pub(super) fn is_lake_alone(&self) -> bool {
+        *self.sinks.connected.names() == [Role::Lake].into()
+    }
+
     /// What the search cluster has, if there is one.
     pub(super) async fn shown(&self) -> anyhow::Result<Vec<Shown>> {
         self.sinks.shown(&self.pipeline, &self.environment).await
@@ -143,7 +158,7 @@ impl Mapping {
             let reply = match &outcome {
                 Outcome::Answered(answer) => Reply::from(&answer.response),
                 Outcome::Failed(_) => {
-                    tokio::time::sleep(RETRY_PAUSE * attempt).await;
+                    pause(attempt).await;
                     Reply::Error
                 }
                 Outcome::Died => Reply::Error,
@@ -152,9 +167,10 @@ impl Mapping {
             let left = next_after(&reply, part, &settings);
             // A death on purpose is no attempt: the drill must not end in giving up.
             let attempt = if matches!(outcome, Outcome::Died) { attempt } else { attempt + 1 };
-            if attempt > ATTEMPTS && !left.is_empty() {
+            if attempt > self.options.attempts && !left.is_empty() {
+                let attempts = self.options.attempts;
                 let place =
-                    format!("{}: the batch from position {first} on failed {ATTEMPTS} times", origin.source);
+                    format!("{}: the batch from position {first} on failed {attempts} times", origin.source);
                 match outcome {
                     Outcome::Failed(error) => return Err(error).context(place),
                     _ => {
@@ -186,7 +202,8 @@ impl Mapping {
         bail!("the drill killed the function too often")
     }
 
-    async fn invoke(&mut self, body: &[u8]) -> anyhow::Result<Outcome> {
+    /// Invokes the function once.
+    pub(super) async fn invoke(&mut self, body: &[u8]) -> anyhow::Result<Outcome> {
         self.delivered.invocations += 1;
         match self.ingest.handle(body, SystemClock.now_ms() + INVOCATION_MS).await {
             Ok(answer) => {
@@ -231,7 +248,7 @@ impl Mapping {
     }
 }
 
-enum Outcome {
+pub(super) enum Outcome {
     Answered(Answer),
     Failed(IngestError),
     Died,

@@ -1,11 +1,14 @@
-//! `tripline run`: files through the real handlers into a lake.
+//! `tripline run`: files or streams through the real handlers into a lake.
 
 mod drill;
 mod mapping;
+mod stream;
 mod summary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,7 +19,9 @@ use tripline_stream::mapping::{Batcher, MappingSettings, PutRecord, ShardOrigin}
 use crate::lake::{FormatArguments, LakeArguments};
 use crate::search::SearchArguments;
 use crate::source::{self, Entry, RecordSource, Source};
-use mapping::{Mapping, MappingOptions};
+use crate::text::grouped;
+use mapping::{ATTEMPTS, Delivered, Mapping, MappingOptions, STREAM_ATTEMPTS};
+use stream::StreamArguments;
 use summary::{Added, Published, Summary};
 
 /// Arguments of `tripline run`.
@@ -28,8 +33,10 @@ pub struct RunArguments {
     search: SearchArguments,
     /// Files or folders: JSON lines of events, TLC trip records as CSV, or saved Lambda events; each
     /// plain or gzip'd.
-    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    #[arg(long, value_name = "PATH", required_unless_present = "kinesis", num_args = 1..)]
     input: Vec<PathBuf>,
+    #[command(flatten)]
+    stream: StreamArguments,
     /// Records in a batch at most, as in the event source mapping.
     #[arg(long, value_name = "RECORDS", default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch_size: u16,
@@ -47,7 +54,8 @@ pub struct RunArguments {
     seed_faults: Option<u64>,
 }
 
-/// Runs the pipeline over files, publishes unless told not to, and prints what became of the records.
+/// Runs the pipeline over files or a stream, publishes unless told not to, and prints what became of the
+/// records.
 ///
 /// # Errors
 /// When an input or the lake cannot be used, or a batch fails for good.
@@ -56,40 +64,42 @@ pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let files =
         arguments.input.iter().map(|path| source::files(path)).collect::<Result<Vec<_>, _>>()?.concat();
     let format = arguments.format.of(&pipeline);
-    let options = MappingOptions { format, seed: arguments.seed_faults };
+    let attempts = if files.is_empty() { STREAM_ATTEMPTS } else { ATTEMPTS };
+    let options = MappingOptions { format, seed: arguments.seed_faults, attempts };
     let mapping = Mapping::start(pipeline.clone(), store.clone(), options, &arguments.search).await?;
     let before = if arguments.no_publish { None } else { Some(committed(&mapping).await?) };
     let began = Instant::now();
-    let bar = progress_bar(&files);
     let mut run = Run {
         mapping,
         batch_size: usize::from(arguments.batch_size),
         publish_every: if arguments.no_publish { None } else { Some(arguments.publish_every) },
         batches: 0,
+        unpublished_since: None,
         read: 0,
         notes: Vec::new(),
+        bar: ProgressBar::hidden(),
+        stopped: Arc::default(),
     };
-    let mut bytes_before = 0;
-    for path in &files {
-        bar.set_message(path.display().to_string());
-        match source::open(path)? {
-            Source::Records(records) => {
-                run.records(records, |read| bar.set_position(bytes_before + read)).await?
-            }
-            Source::SavedEvent(event) => run.saved_event(&event.body).await?,
+    match &arguments.stream.kinesis {
+        Some(name) => {
+            run.bar = live();
+            run.stop_on_interrupt();
+            stream::kinesis(&mut run, &arguments.stream, name).await?;
         }
-        bytes_before += path.metadata().map_or(0, |file| file.len());
-        bar.set_position(bytes_before);
+        None => {
+            run.bar = progress_bar(&files);
+            run.files(&files).await?;
+        }
     }
     let after = match before {
         Some(_) => {
-            bar.set_message("publishing");
+            run.bar.set_message("publishing");
             run.mapping.publish().await?;
             Some(committed(&run.mapping).await?)
         }
         None => None,
     };
-    bar.finish_and_clear();
+    run.bar.finish_and_clear();
     let elapsed = began.elapsed();
     // Everything is done by now: that it cannot be looked at is no failure.
     let documents = run.mapping.shown().await.unwrap_or_else(|error| {
@@ -129,16 +139,97 @@ fn progress_bar(files: &[PathBuf]) -> ProgressBar {
     ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// A line that says how a stream is being read; as [`progress_bar`].
+fn live() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {elapsed}  {wide_msg}");
+    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
+
 struct Run {
     mapping: Mapping,
     batch_size: usize,
     publish_every: Option<u64>,
     batches: u64,
+    /// When the first batch came that is not published.
+    unpublished_since: Option<Instant>,
     read: u64,
     notes: Vec<String>,
+    bar: ProgressBar,
+    /// Somebody wants it to end.
+    stopped: Arc<AtomicBool>,
 }
 
 impl Run {
+    /// Lets an interrupt end the run after the batch at hand; a second one ends the process.
+    fn stop_on_interrupt(&self) {
+        let stopped = Arc::clone(&self.stopped);
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if stopped.swap(true, Ordering::Relaxed) {
+                    std::process::exit(130);
+                }
+            }
+        });
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what is to be told at the end, however often it happens.
+    fn note_once(&mut self, note: &str) {
+        if self.notes.iter().all(|known| known != note) {
+            self.notes.push(note.to_owned());
+        }
+    }
+
+    /// Says how it goes on.
+    fn show(&self, place: &str) {
+        let seconds = self.bar.elapsed().as_secs_f64().max(0.001);
+        let Delivered { appended, duplicates, invocations, .. } = &self.mapping.delivered;
+        self.bar.set_message(format!(
+            "{place}: {} records, {} a second; {} new in the lake, {} duplicates, {} invocations",
+            grouped(self.read),
+            grouped((self.read as f64 / seconds) as u64),
+            grouped(appended.records),
+            grouped(*duplicates),
+            grouped(*invocations)
+        ));
+        self.bar.tick();
+    }
+
+    /// Publishes what has waited for it long enough.
+    async fn publish_if_due(&mut self) -> anyhow::Result<()> {
+        let is_due = self.unpublished_since.is_some_and(|since| since.elapsed() >= stream::PUBLISH_AFTER);
+        if is_due && self.publish_every.is_some() {
+            self.publish().await?;
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self) -> anyhow::Result<()> {
+        self.unpublished_since = None;
+        self.mapping.publish().await
+    }
+
+    /// Delivers files, one after the other.
+    async fn files(&mut self, files: &[PathBuf]) -> anyhow::Result<()> {
+        let bar = self.bar.clone();
+        let mut bytes_before = 0;
+        for path in files {
+            bar.set_message(path.display().to_string());
+            match source::open(path)? {
+                Source::Records(records) => {
+                    self.records(records, |read| bar.set_position(bytes_before + read)).await?;
+                }
+                Source::SavedEvent(event) => self.saved_event(&event.body).await?,
+            }
+            bytes_before += path.metadata().map_or(0, |file| file.len());
+            bar.set_position(bytes_before);
+        }
+        Ok(())
+    }
+
     /// Delivers a file's records as batches of one shard.
     async fn records(&mut self, mut records: RecordSource, progress: impl Fn(u64)) -> anyhow::Result<()> {
         let partition = records.source_partition();
@@ -180,9 +271,15 @@ impl Run {
 
     async fn batch(&mut self, origin: &ShardOrigin, batch: Vec<PutRecord>) -> anyhow::Result<()> {
         self.mapping.deliver(origin, batch).await?;
+        self.is_delivered().await
+    }
+
+    /// Counts a batch, and publishes where it is time.
+    async fn is_delivered(&mut self) -> anyhow::Result<()> {
         self.batches += 1;
+        self.unpublished_since.get_or_insert_with(Instant::now);
         if self.publish_every.is_some_and(|every| self.batches.is_multiple_of(every)) {
-            self.mapping.publish().await?;
+            self.publish().await?;
         }
         Ok(())
     }

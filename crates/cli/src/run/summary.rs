@@ -149,6 +149,10 @@ impl Summary<'_> {
                 );
             }
         }
+        for (target, counts) in &self.delivered.streams {
+            let label = format!("{} records", target.name());
+            line(out, format_args!("{label:<20}{:>12}", grouped(counts.taken)));
+        }
         line(out, format_args!("invocations         {:>12}", grouped(self.delivered.invocations)));
         if self.delivered.deaths > 0 {
             line(out, format_args!("deaths on purpose   {:>12}", grouped(self.delivered.deaths)));

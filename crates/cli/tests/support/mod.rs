@@ -52,7 +52,7 @@ impl Desk {
     }
 
     /// The tool with the desk's pipeline and variables.
-    fn command(&self, command: &str) -> Command {
+    pub fn command(&self, command: &str) -> Command {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tripline"));
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("TRIPLINE_")) {
