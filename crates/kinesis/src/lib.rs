@@ -29,7 +29,6 @@ mod ledger;
 mod limits;
 mod lineage;
 mod options;
-mod pace;
 mod patience;
 pub mod read;
 mod sink;

@@ -13,13 +13,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tripline_model::forward::Outgoing;
+use tripline_pace::{Pace, Permit};
 use tripline_stream::sink::{Fate, Sent, StreamSink};
 
 use crate::error::KinesisError;
 use crate::ledger::{Answer, Ledger, Mood, Outcome, Request};
 use crate::limits::{KEY_CHARACTERS, LARGEST_RECORD_BYTES, request_bytes};
 use crate::options::KinesisOptions;
-use crate::pace::{Pace, Permit};
 use crate::patience::backoff;
 use crate::stream::{AwsStream, Record, Stream};
 

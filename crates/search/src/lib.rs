@@ -16,7 +16,6 @@ mod domain;
 mod environment;
 mod error;
 mod options;
-mod pace;
 mod reply;
 pub mod setup;
 mod sink;

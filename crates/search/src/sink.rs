@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{SourcePartition, SourceRecord};
+use tripline_pace::{Pace, Permit};
 
 use crate::batch::Batch;
 use crate::cluster::{Cluster, Failure};
@@ -16,7 +17,6 @@ use crate::delivery::{Delivery, Mood, Outcome, Request};
 use crate::environment::Environment;
 use crate::error::SearchError;
 use crate::options::SearchOptions;
-use crate::pace::{Pace, Permit};
 use crate::reply;
 use crate::transport::Transport;
 

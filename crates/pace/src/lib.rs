@@ -1,12 +1,13 @@
-//! How many requests may be under way: more while the stream takes them, half when it throttles.
+//! How many requests of a sink may be under way: one more after as many as may be were taken, half when the
+//! other side is busy.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Shared by all that a sink sends.
+/// Shared by all that a sink sends at a time.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     most: usize,
     state: Mutex<State>,
     freed: Notify,
@@ -23,13 +24,15 @@ struct State {
 
 /// The right to have a request under way; it ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit<'p> {
+pub struct Permit<'p> {
     pace: &'p Pace,
     halvings: u64,
 }
 
 impl Pace {
-    pub(crate) fn new(most: usize) -> Self {
+    /// At most `most` at once, which it begins with.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
         let state = State { allowed: as_float(most), under_way: 0, halvings: 0 };
         Self { most, state: Mutex::new(state), freed: Notify::new() }
     }
@@ -39,7 +42,7 @@ impl Pace {
     }
 
     /// The right to send now, if there is one to have.
-    pub(crate) fn try_begin(&self) -> Option<Permit<'_>> {
+    pub fn try_begin(&self) -> Option<Permit<'_>> {
         let mut state = self.state();
         if as_float(state.under_way) + 1.0 > state.allowed.max(1.0) {
             return None;
@@ -49,7 +52,7 @@ impl Pace {
     }
 
     /// Returns when a request has ended since this was called.
-    pub(crate) fn freed(&self) -> impl Future<Output = ()> {
+    pub fn freed(&self) -> impl Future<Output = ()> {
         self.freed.notified()
     }
 
@@ -62,14 +65,14 @@ impl Pace {
 }
 
 impl Permit<'_> {
-    /// The stream took the request: one more may be under way after as many of these as may be now.
-    pub(crate) fn taken(self) {
+    /// The request was taken: one more may be under way after as many of these as may be now.
+    pub fn taken(self) {
         let mut state = self.pace.state();
         state.allowed = (state.allowed + 1.0 / state.allowed.max(1.0)).min(as_float(self.pace.most));
     }
 
-    /// The stream throttled: half as many may be under way.
-    pub(crate) fn refused(self) {
+    /// The other side was busy: half as many may be under way.
+    pub fn refused(self) {
         let mut state = self.pace.state();
         if state.halvings == self.halvings {
             state.allowed = (state.allowed / 2.0).max(1.0);
