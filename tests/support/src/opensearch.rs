@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::http::{Reply, request};
@@ -69,8 +68,7 @@ impl OpenSearch {
     /// # Errors
     /// When its process cannot be found.
     pub fn kill(self) -> io::Result<Killed> {
-        let pid = std::fs::read_to_string(self.server.data().join("pid"))?;
-        Command::new("kill").args(["-9", pid.trim()]).status()?;
+        self.server.kill()?;
         Ok(Killed { port: self.port })
     }
 }

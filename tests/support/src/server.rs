@@ -1,6 +1,7 @@
 //! A server's process: started by its script, ended with the test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -57,6 +58,16 @@ impl Server {
                 Err(Unavailable { reason, for_good: code == Some(CANNOT_BE_HAD) })
             }
         }
+    }
+
+    /// Kills the server as it stands, as a power cut would.
+    ///
+    /// # Errors
+    /// When its process cannot be found.
+    pub fn kill(&self) -> io::Result<()> {
+        let pid = fs::read_to_string(self.data.join("pid"))?;
+        Command::new("kill").args(["-9", pid.trim()]).status()?;
+        Ok(())
     }
 
     /// The folder of the server's data, removed when it ends.
