@@ -21,11 +21,15 @@ pub(crate) struct SearchArguments {
     opensearch_domain: Option<String>,
 }
 
+/// The environment's variables.
+pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 impl SearchArguments {
     /// The sinks' settings: the environment's, with the cluster that the options name.
     pub(crate) async fn settings(&self) -> anyhow::Result<SinkSettings> {
-        let of_environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let url = match &self.opensearch_domain {
             Some(name) => {
                 let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
@@ -34,7 +38,7 @@ impl SearchArguments {
             None => self.opensearch.clone(),
         };
         let named = url.map(|url| ("TRIPLINE_OPENSEARCH_URL".to_owned(), url));
-        Ok(SinkSettings::from_variables(of_environment.chain(named))?)
+        Ok(SinkSettings::from_variables(variables().chain(named))?)
     }
 
     /// Name of the domain whose endpoint was looked up.

@@ -70,6 +70,20 @@ impl Reader {
     }
 }
 
+/// How to reach a cluster, as the variables say, given as pairs; those that do not say so are passed over.
+///
+/// # Errors
+/// [`SettingsError`](crate::SettingsError) with every fault.
+#[cfg(feature = "kafka")]
+pub fn kafka_cluster(
+    brokers: &str,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<tripline_kafka::KafkaOptions, crate::SettingsError> {
+    let mut reader = Reader::new(variables);
+    let options = reader.kafka_cluster(brokers.to_owned());
+    reader.finish(options)
+}
+
 #[cfg(feature = "kafka")]
 mod read {
     use tripline_kafka::{Compression, KafkaOptions, Sasl, Security};

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 pub use deadline::deadline_ms;
 pub use kafka::KafkaTarget;
+#[cfg(feature = "kafka")]
+pub use kafka::kafka_cluster;
 pub use logs::start_logs;
 pub use parse::parse_duration;
 use parse::{parse_bytes, parse_flag};

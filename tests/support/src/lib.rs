@@ -5,8 +5,8 @@
 
 mod function;
 mod http;
-mod kinesis;
 mod kafka;
+mod kinesis;
 mod opensearch;
 mod readers;
 mod runtime_api;
@@ -19,8 +19,8 @@ use std::io::Write;
 
 pub use function::Function;
 pub use http::{Reply, request};
-pub use kinesis::{KinesisServer, StreamRecord};
 pub use kafka::{Kafka, KilledKafka};
+pub use kinesis::{KinesisServer, StreamRecord};
 pub use opensearch::{Killed, OpenSearch};
 pub use readers::readers_python;
 pub use runtime_api::{Answer, Invocation, RuntimeApi};

@@ -1,6 +1,7 @@
 //! `tripline run`: files or streams through the real handlers into a lake.
 
 mod drill;
+mod kafka;
 mod mapping;
 mod stream;
 mod summary;
@@ -20,6 +21,7 @@ use crate::lake::{FormatArguments, LakeArguments};
 use crate::search::SearchArguments;
 use crate::source::{self, Entry, RecordSource, Source};
 use crate::text::grouped;
+use kafka::KafkaArguments;
 use mapping::{ATTEMPTS, Delivered, Mapping, MappingOptions, STREAM_ATTEMPTS};
 use stream::StreamArguments;
 use summary::{Added, Published, Summary};
@@ -33,10 +35,12 @@ pub struct RunArguments {
     search: SearchArguments,
     /// Files or folders: JSON lines of events, TLC trip records as CSV, or saved Lambda events; each
     /// plain or gzip'd.
-    #[arg(long, value_name = "PATH", required_unless_present = "kinesis", num_args = 1..)]
+    #[arg(long, value_name = "PATH", required_unless_present_any = ["kinesis", "kafka"], num_args = 1..)]
     input: Vec<PathBuf>,
     #[command(flatten)]
     stream: StreamArguments,
+    #[command(flatten)]
+    kafka: KafkaArguments,
     /// Records in a batch at most, as in the event source mapping.
     #[arg(long, value_name = "RECORDS", default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch_size: u16,
@@ -80,16 +84,17 @@ pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         bar: ProgressBar::hidden(),
         stopped: Arc::default(),
     };
-    match &arguments.stream.kinesis {
-        Some(name) => {
-            run.bar = live();
-            run.stop_on_interrupt();
-            stream::kinesis(&mut run, &arguments.stream, name).await?;
-        }
-        None => {
-            run.bar = progress_bar(&files);
-            run.files(&files).await?;
-        }
+    let RunArguments { stream, kafka, .. } = arguments;
+    if stream.kinesis.is_some() || kafka.kafka.is_some() {
+        run.bar = live();
+        run.stop_on_interrupt();
+    } else {
+        run.bar = progress_bar(&files);
+    }
+    match (&stream.kinesis, &kafka.kafka) {
+        (Some(name), _) => stream::kinesis(&mut run, stream, name).await?,
+        (None, Some(brokers)) => kafka::poll(&mut run, kafka, stream, brokers).await?,
+        (None, None) => run.files(&files).await?,
     }
     let after = match before {
         Some(_) => {

@@ -1,0 +1,118 @@
+//! `tripline run --kafka` as people run it, on a real broker: a topic as sink and as source.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use support::Desk;
+use tripline_test_support::{Kafka, OpenSearch, or_left_out};
+
+/// Trips in the shipped sample.
+const SAMPLE: u64 = 6_500;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A desk with the taxi pipeline, whose trips go to this index.
+fn taxi(index: &str) -> Desk {
+    let folder = repository().join("pipelines/taxi");
+    let text = std::fs::read_to_string(folder.join("pipeline.toml")).unwrap();
+    let own = text
+        .replace("index = \"trips-{pickup_datetime|yyyy}\"", &format!("index = \"{index}\""))
+        .replace("allow = [\"trips-20*\"]", "");
+    let desk = Desk::new(&own);
+    let zones = std::fs::read_to_string(folder.join("taxi_zone_lookup.csv")).unwrap();
+    desk.write("pipeline/taxi_zone_lookup.csv", &zones);
+    desk
+}
+
+/// Sends the sample's trips into a topic, by the Kafka sink alone.
+fn produce(servers: &str, topic: &str) {
+    let mut desk = taxi("unused");
+    desk.variables = vec![
+        ("TRIPLINE_KAFKA_BROKERS", servers.to_owned()),
+        ("TRIPLINE_KAFKA_TOPIC", topic.to_owned()),
+        ("TRIPLINE_SINKS", "kafka".to_owned()),
+    ];
+    let sample = repository().join("pipelines/taxi/sample");
+    let printed = desk.tripline("run", &["--input", sample.to_str().unwrap()], 0);
+    assert!(printed.contains("kafka records              6,500"), "{printed}");
+    assert_eq!(desk.seen(), (0, 0), "without the lake among the sinks it gets nothing");
+}
+
+/// A run that reads the topic until it is ended, in a process of its own.
+fn start(desk: &Desk, options: &[&str]) -> Child {
+    let mut process = desk.command("run");
+    process.arg("--lake").arg(desk.path("lake")).args(options);
+    process.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn ask(node: &OpenSearch, method: &str, path: &str) -> Value {
+    let reply = node.request(method, path, "").unwrap();
+    assert_eq!(reply.status, 200, "{method} {path}: {}", reply.body);
+    serde_json::from_str(&reply.body).unwrap()
+}
+
+#[test]
+fn every_trip_of_a_topic_is_a_row_and_a_document_and_is_read_once() {
+    let Some(kafka) = Kafka::shared_for("every trip of a topic") else { return };
+    let Some(node) = OpenSearch::shared_for("every trip of a topic") else { return };
+    let servers = kafka.bootstrap_servers();
+    produce(&servers, "trips-of-a-topic");
+    let desk = taxi("trips-of-a-topic");
+    let options =
+        ["--kafka", &servers, "--topic", "trips-of-a-topic", "--until-end", "--opensearch", node.url()];
+    let printed = desk.tripline("run", &options, 0);
+    assert!(printed.contains("records read               6,500"), "{printed}");
+    assert_eq!(desk.seen(), (SAMPLE, 0));
+    ask(node, "POST", "/trips-of-a-topic/_refresh");
+    assert_eq!(ask(node, "GET", "/trips-of-a-topic/_count")["count"], SAMPLE);
+    let printed = desk.tripline("run", &options, 0);
+    assert!(printed.contains("records read                   0"), "{printed}");
+    // Another group begins at the start, and the lake drops what it has.
+    let printed = desk.tripline("run", &[options.as_slice(), &["--group", "another"]].concat(), 0);
+    assert!(printed.contains("nothing new: every record was in the lake already"), "{printed}");
+    assert_eq!(desk.seen(), (SAMPLE, 0));
+}
+
+#[test]
+fn restarts_of_the_broker_and_members_that_come_and_die_neither_lose_nor_double_a_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = "restarts of the broker";
+    let Some(kafka) = or_left_out(test, Kafka::start_in(folder.path(), None)) else { return };
+    let servers = kafka.bootstrap_servers();
+    produce(&servers, "trips");
+    let desk = taxi("unused");
+    let options =
+        ["--kafka", &servers, "--topic", "trips", "--no-publish", "--batch-size", "50", "--window", "0"];
+    let mut first = start(&desk, &options);
+    std::thread::sleep(Duration::from_millis(1_500));
+    // The group's partitions are shared anew.
+    let mut second = start(&desk, &options);
+    std::thread::sleep(Duration::from_millis(1_500));
+    first.kill().unwrap();
+    let killed = kafka.kill().unwrap();
+    first.wait().unwrap();
+    let Some(kafka) = or_left_out(test, Kafka::start_in(folder.path(), Some(killed))) else { return };
+    produce(&servers, "trips");
+    std::thread::sleep(Duration::from_millis(1_500));
+    second.kill().unwrap();
+    second.wait().unwrap();
+    desk.tripline("run", &["--kafka", &servers, "--topic", "trips", "--until-end"], 0);
+    assert_eq!(desk.seen(), (2 * SAMPLE, 0));
+    drop(kafka);
+}
+
+#[test]
+fn a_topic_that_cannot_be_reached_is_said_with_what_to_do() {
+    let desk = taxi("unused");
+    let said = desk.tripline("run", &["--kafka", "no-port", "--topic", "trips"], 2);
+    assert!(said.contains("host:port"), "{said}");
+    let said = desk.tripline("run", &["--kafka", "127.0.0.1:1"], 2);
+    assert!(said.contains("--topic"), "{said}");
+}
