@@ -110,7 +110,8 @@ pub struct PartitionState {
     pub partition: i32,
     /// The first offset that is not done; `None` until the brokers have said.
     pub next: Option<u64>,
-    /// The offset after its last record when it was first assigned here; `None` until the brokers have said.
+    /// The offset after its last record at start; `None` until the brokers have said, and where the partition is
+    /// younger.
     pub end_at_start: Option<u64>,
 }
 
@@ -245,8 +246,10 @@ impl KafkaPoller {
         done.await.map_err(|_| KafkaError::Ended)
     }
 
-    /// Whether all that was there when the partitions were first assigned here is done. `false` until they
-    /// are; while the group is rebalanced, it speaks of those that are here at the moment.
+    /// Whether the group has done all that was there at start: of the partitions that are assigned here, and,
+    /// by the offsets that others commit, of all others of the topics. Where a topic's last offsets are no
+    /// records, as transactions leave them, that is told of the partitions here alone, and only if there is
+    /// one topic: an end that another member reaches then never shows.
     #[must_use]
     pub fn end_reached(&self) -> bool {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).end_reached

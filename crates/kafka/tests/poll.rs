@@ -73,6 +73,8 @@ async fn records_come_as_they_are_with_keys_headers_and_times() {
         KafkaPoller::subscribe(&options, "as-are", &topics, Start::TrimHorizon, settings(100)).unwrap();
     let mut all: BTreeMap<String, Vec<TopicRecord>> = BTreeMap::new();
     while all.values().map(Vec::len).sum::<usize>() < 3 {
+        // Also while the group has the partitions of one topic alone.
+        assert!(!poller.end_reached());
         let batch = next(&mut poller).await;
         for partition in batch.partitions() {
             all.entry(partition.topic.clone()).or_default().extend(partition.records.clone());

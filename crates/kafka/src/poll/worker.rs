@@ -45,6 +45,9 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 /// As long at the end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often other members' offsets are asked for, once there is nothing left to do here.
+const LOOK_ELSEWHERE: Duration = Duration::from_millis(500);
+
 const RETRY: Duration = Duration::from_millis(200);
 
 /// How long a question to the brokers may hold everything else up.
@@ -103,8 +106,12 @@ pub(super) struct Worker {
     joined: bool,
     epochs: u64,
     parts: BTreeMap<Key, Part>,
-    /// Ends of partitions when they were first assigned here.
-    ends: BTreeMap<Key, i64>,
+    /// Where all partitions of the topics began and ended at start, whoever has them.
+    ends: BTreeMap<Key, (i64, i64)>,
+    /// All topics have said which partitions they have.
+    knows_all: bool,
+    /// Partitions that others have are done too, as far as was asked.
+    is_done_elsewhere: bool,
     /// When to ask again where partitions begin and end.
     ask_at: Instant,
 
@@ -152,6 +159,8 @@ impl Worker {
             epochs: 0,
             parts: BTreeMap::new(),
             ends: BTreeMap::new(),
+            knows_all: false,
+            is_done_elsewhere: false,
             ask_at: now,
             gathered: VecDeque::new(),
             gathered_bytes: 0,
@@ -284,6 +293,7 @@ impl Worker {
     /// Forgets all about partitions that are somebody else's now.
     fn revoked(&mut self, keys: &[Key]) {
         tracing::debug!(partitions = ?keys, "Kafka partitions are revoked");
+        self.is_done_elsewhere = false;
         for key in keys {
             self.parts.remove(key);
             if self.to_commit.remove(key).is_some() {
@@ -365,39 +375,121 @@ impl Worker {
         }
     }
 
-    /// Asks the brokers where new partitions begin and end.
+    /// Asks the brokers where partitions begin and end, and how far others have come with theirs.
     fn ask(&mut self) {
-        let unknown = |(key, part): &(&Key, &Part)| part.next.is_none() || !self.ends.contains_key(*key);
-        let keys: Vec<Key> = self.parts.iter().filter(unknown).map(|(key, _)| key.clone()).collect();
-        if keys.is_empty() || Instant::now() < self.ask_at {
+        if !self.joined || Instant::now() < self.ask_at {
             return;
         }
-        self.ask_at = Instant::now() + RETRY;
-        if let Err(error) = self.try_asking(&keys) {
-            tracing::debug!(%error, "where Kafka partitions begin and end is asked again");
-        }
+        let asked = self.know_all().and_then(|()| self.know_parts()).and_then(|()| self.look_elsewhere());
+        let wait = match asked {
+            Ok(()) => LOOK_ELSEWHERE,
+            Err(error) => {
+                tracing::debug!(%error, "where Kafka partitions begin and end is asked again");
+                RETRY
+            }
+        };
+        self.ask_at = Instant::now() + wait;
     }
 
-    fn try_asking(&mut self, keys: &[Key]) -> KafkaResult<()> {
+    /// Learns once where all partitions of the topics begin and end.
+    fn know_all(&mut self) -> KafkaResult<()> {
+        if self.knows_all {
+            return Ok(());
+        }
+        for topic in &self.topics {
+            let metadata = self.consumer.fetch_metadata(Some(topic), ASK)?;
+            let partitions: Vec<i32> = metadata
+                .topics()
+                .iter()
+                .filter(|found| found.name() == topic && found.error().is_none())
+                .flat_map(|found| found.partitions().iter().map(|partition| partition.id()))
+                .collect();
+            if partitions.is_empty() {
+                return Err(ClientError::MetadataFetch(Code::UnknownTopicOrPartition));
+            }
+            for partition in partitions {
+                let key = (topic.clone(), partition);
+                if !self.ends.contains_key(&key) {
+                    let ends = self.consumer.fetch_watermarks(topic, partition, ASK)?;
+                    self.ends.insert(key, ends);
+                }
+            }
+        }
+        self.knows_all = true;
+        Ok(())
+    }
+
+    /// Learns where partitions that are new here begin.
+    fn know_parts(&mut self) -> KafkaResult<()> {
+        let is_new = |(_, part): &(&Key, &Part)| part.next.is_none();
+        let keys: Vec<Key> = self.parts.iter().filter(is_new).map(|(key, _)| key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let committed = self.group_offsets(&keys)?;
+        for (key, committed) in keys.into_iter().zip(committed) {
+            let (low, high) = match self.ends.get(&key) {
+                Some(ends) => *ends,
+                // Added to the topic since.
+                None => self.consumer.fetch_watermarks(&key.0, key.1, ASK)?,
+            };
+            let start = match (committed, self.start) {
+                (Some(offset), _) => offset.max(low),
+                (None, Start::TrimHorizon) => low,
+                (None, Start::Latest) => high,
+            };
+            if let Some(part) = self.parts.get_mut(&key) {
+                part.next.get_or_insert(start);
+            }
+        }
+        Ok(())
+    }
+
+    /// Once all is done here, sees whether other members are done too.
+    fn look_elsewhere(&mut self) -> KafkaResult<()> {
+        self.is_done_elsewhere = false;
+        if !self.is_done_here() {
+            return Ok(());
+        }
+        let others = self.ends.iter().filter(|(key, _)| !self.parts.contains_key(*key));
+        let (keys, ends): (Vec<Key>, Vec<(i64, i64)>) =
+            others.map(|(key, ends)| (key.clone(), *ends)).unzip();
+        let committed = self.group_offsets(&keys)?;
+        self.is_done_elsewhere =
+            committed.iter().zip(&ends).all(|(committed, (low, high))| match committed {
+                Some(offset) => offset >= high,
+                None => self.start == Start::Latest || low == high,
+            });
+        Ok(())
+    }
+
+    /// The group's committed offsets, where it has some.
+    fn group_offsets(&self, keys: &[Key]) -> KafkaResult<Vec<Option<i64>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut list = TopicPartitionList::new();
         for (topic, partition) in keys {
             list.add_partition(topic, *partition);
         }
         let committed = self.consumer.committed_offsets(list, ASK)?;
-        for key in keys {
-            let (low, high) = self.consumer.fetch_watermarks(&key.0, key.1, ASK)?;
-            let offset = committed.find_partition(&key.0, key.1).map(|found| found.offset());
-            let start = match (offset, self.start) {
-                (Some(Offset::Offset(offset)), _) => offset.max(low),
-                (_, Start::TrimHorizon) => low,
-                (_, Start::Latest) => high,
-            };
-            self.ends.entry(key.clone()).or_insert(high);
-            if let Some(part) = self.parts.get_mut(key) {
-                part.next.get_or_insert(start);
+        let offsets = keys.iter().map(|(topic, partition)| {
+            match committed.find_partition(topic, *partition).map(|found| found.offset()) {
+                Some(Offset::Offset(offset)) => Some(offset),
+                _ => None,
             }
-        }
-        Ok(())
+        });
+        Ok(offsets.collect())
+    }
+
+    fn is_done_here(&self) -> bool {
+        self.parts.iter().all(|(key, part)| match (part.next, self.ends.get(key)) {
+            // Records of a transaction's ends are never handed out: a fetch that found no more says it too.
+            (Some(next), Some((_, end))) => next >= *end || (part.fetched_all && part.held == 0),
+            // Added since the start.
+            (Some(_), None) => true,
+            (None, _) => false,
+        })
     }
 
     fn lag(&self) -> Option<u64> {
@@ -588,23 +680,16 @@ impl Worker {
     }
 
     fn show(&self) {
-        let mut end_reached = self.joined;
-        let mut partitions = Vec::with_capacity(self.parts.len());
-        for (key, part) in &self.parts {
-            let end = self.ends.get(key).copied();
-            // Records of a transaction's ends are never handed out: a fetch that found no more says it too.
-            let is_done = match (part.next, end) {
-                (Some(next), Some(end)) => next >= end || (part.fetched_all && part.held == 0),
-                _ => false,
-            };
-            end_reached &= is_done;
-            partitions.push(PartitionState {
-                topic: key.0.clone(),
-                partition: key.1,
-                next: part.next.and_then(|next| u64::try_from(next).ok()),
-                end_at_start: end.and_then(|end| u64::try_from(end).ok()),
-            });
-        }
+        let has_others = self.ends.keys().any(|key| !self.parts.contains_key(key));
+        let end_reached =
+            self.joined && self.knows_all && self.is_done_here() && (!has_others || self.is_done_elsewhere);
+        let partitions = self.parts.iter().map(|(key, part)| PartitionState {
+            topic: key.0.clone(),
+            partition: key.1,
+            next: part.next.and_then(|next| u64::try_from(next).ok()),
+            end_at_start: self.ends.get(key).and_then(|(_, end)| u64::try_from(*end).ok()),
+        });
+        let partitions = partitions.collect();
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Snapshot { partitions, end_reached };
     }
 }
