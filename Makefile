@@ -14,6 +14,9 @@ DENY_VERSION    := 0.20.2
 FUZZ_VERSION    := 0.13.2
 MACHETE_VERSION := 0.9.1
 
+# Tests and lints take in Kafka, which links librdkafka and OpenSSL, built once from source; the demo does without.
+FEATURES := --features kafka
+
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TRIPLINE := $(TARGET)/debug/tripline
 SAMPLE := pipelines/taxi/sample
@@ -47,12 +50,12 @@ demo: ## Real taxi trips, or PIPELINE=adtech, through the real handlers into Par
 test: servers test-rust test-readers test-lambda test-fuzz ## Everything there is to test, real servers included
 
 test-rust: $(VENV)/ready ## Rust tests; those that need a server start it
-	$(CARGO) test --workspace --all-targets
-	$(CARGO) test --workspace --doc
+	$(CARGO) test --workspace --all-targets $(FEATURES)
+	$(CARGO) test --workspace --doc $(FEATURES)
 
 # The tool is built as `test-rust` builds it: on its own it would need dependencies with other features.
 test-readers: $(VENV)/ready ## Published files as other readers see them: DuckDB, pyarrow
-	$(CARGO) test --quiet --workspace --all-targets --no-run
+	$(CARGO) test --quiet --workspace --all-targets $(FEATURES) --no-run
 	$(VENV)/bin/python -m pytest -q tests/readers
 
 test-lambda: $(VENV)/ready ## Both functions under cargo lambda, into a folder and onto an S3 server
@@ -66,18 +69,18 @@ model: ## Model-check the protocol at all bounds and look for every mutant; prin
 
 # Built with the whole workspace's features, as `test-rust` builds it.
 sim: ## Play random schedules against the real code: SCHEDULES=1000 SEED=0; a single one is printed
-	$(CARGO) build --quiet --workspace --bin simulate
+	$(CARGO) build --quiet --workspace $(FEATURES) --bin simulate
 	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(TARGET)/debug/simulate
 
 # Seeds that nobody has played yet, unless one is given.
 soak: SEED := $(shell date +%s)000000
 soak: SCHEDULES :=
 soak: ## Play schedules that no seed has shown before: MINUTES=10, or as many as SCHEDULES says
-	$(CARGO) build --quiet --workspace --bin simulate
+	$(CARGO) build --quiet --workspace $(FEATURES) --bin simulate
 	SCHEDULES=$(SCHEDULES) SEED=$(SEED) MINUTES=$(if $(SCHEDULES),,$(MINUTES)) $(TARGET)/debug/simulate
 
 crash: servers $(VENV)/ready ## Kill processes at random moments, on a real S3 server: KILLS=200 SEED=0
-	KILLS=$(KILLS) SEED=$(SEED) $(CARGO) test --quiet --workspace --test crash -- --nocapture
+	KILLS=$(KILLS) SEED=$(SEED) $(CARGO) test --quiet --workspace $(FEATURES) --test crash -- --nocapture
 
 # Without a sanitizer they need no other toolchain than the rest: no line of theirs is unsafe. What they find
 # anew stays outside the checkout, but for an input that fails: see fuzz/README.md.
@@ -93,8 +96,8 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## Fuzz envelope, aggregate, record, entry and che
 lint: $(TOOLS)/bin/cargo-machete $(TOOLS)/bin/cargo-deny ## Formatting, clippy, unused dependencies, licences, shell scripts
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
-	$(CARGO) clippy --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --quiet --workspace --no-deps
+	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --quiet --workspace $(FEATURES) --no-deps
 	$(TOOLS)/bin/cargo-machete
 	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
 	find tests .ci -name '*.sh' -o -path .ci/run | xargs -n 1 bash -n
