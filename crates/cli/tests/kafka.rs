@@ -87,7 +87,10 @@ fn restarts_of_the_broker_and_members_that_come_and_die_neither_lose_nor_double_
     let Some(kafka) = or_left_out(test, Kafka::start_in(folder.path(), None)) else { return };
     let servers = kafka.bootstrap_servers();
     produce(&servers, "trips");
-    let desk = taxi("unused");
+    let mut desk = taxi("unused");
+    // A member that was killed is missed after six seconds, not 45.
+    let quick = "session.timeout.ms=6000,heartbeat.interval.ms=1000".to_owned();
+    desk.variables.push(("TRIPLINE_KAFKA_PROPERTIES", quick));
     let options =
         ["--kafka", &servers, "--topic", "trips", "--no-publish", "--batch-size", "50", "--window", "0"];
     let mut first = start(&desk, &options);
