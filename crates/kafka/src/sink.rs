@@ -418,6 +418,13 @@ fn size(event: &Outgoing<'_>) -> usize {
         + event.source.len()
         + EVENT_TYPE_HEADER.len()
         + event.event_type.len()
+        + own_headers(event).map(|(name, value)| name.len() + value.len()).sum::<usize>()
+}
+
+/// The headers that a record came with; of those that are set here it has one only.
+fn own_headers(event: &Outgoing<'_>) -> impl Iterator<Item = (String, Vec<u8>)> {
+    let is_own = |(name, _): &(String, Vec<u8>)| name != SOURCE_HEADER && name != EVENT_TYPE_HEADER;
+    event.headers().into_iter().filter(is_own)
 }
 
 /// Records in a producer that nothing is known of yet. Dropped with some left, as by a caller that gave up
@@ -515,7 +522,11 @@ impl Line {
         event: &Outgoing<'_>,
         reporter: &UnboundedSender<Report>,
     ) -> Result<(), Code> {
-        let headers = OwnedHeaders::new_with_capacity(2)
+        let mut headers = OwnedHeaders::new_with_capacity(2);
+        for (name, value) in own_headers(event) {
+            headers = headers.insert(Header { key: &name, value: Some(&value) });
+        }
+        let headers = headers
             .insert(Header { key: SOURCE_HEADER, value: Some(event.source.as_str()) })
             .insert(Header { key: EVENT_TYPE_HEADER, value: Some(event.event_type) });
         let record = BaseRecord::with_opaque_to(topic, Box::new((index, reporter.clone())))

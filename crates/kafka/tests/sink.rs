@@ -33,7 +33,9 @@ fn assert_is(read: &Read, event: &Outgoing<'_>) {
     assert_eq!(read.payload, *event.payload);
     let headers = [("tripline-event-type", event.event_type), ("tripline-source", event.source.as_str())];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    assert_eq!(read.headers, BTreeMap::from(headers));
+    // Those that its record came with go on as well.
+    let headers: BTreeMap<_, _> = headers.into_iter().chain(event.headers()).collect();
+    assert_eq!(read.headers, headers);
 }
 
 #[tokio::test]

@@ -83,6 +83,7 @@ async fn send(options: KinesisOptions, within: Duration) -> Sent {
         key: format!("k{record}"),
         payload: Cow::Borrowed(b"{\"pay\":1}"),
         source: format!("s/{record}"),
+        headers: "",
     };
     KinesisSink::connect(options).await.unwrap().send(&[event(0), event(1)], within).await
 }

@@ -36,6 +36,7 @@ fn event(record: usize, payload: String) -> Outgoing<'static> {
         key: format!("key-{}", record % 97),
         payload: Cow::Owned(payload.into_bytes()),
         source: format!("arn:aws:kinesis:x:1:stream/in/shard-0/{record}"),
+        headers: "",
     }
 }
 

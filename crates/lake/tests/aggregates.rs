@@ -50,6 +50,7 @@ fn batch(payloads: &[Vec<Vec<u8>>], range: Range<usize>) -> Vec<SourceRecord<'_>
             sub_position,
             arrival_ms: Some(START_MS + index as i64),
             partition_key: "key",
+            headers: "",
             payload: Payload::Bytes(payload),
         }));
     }

@@ -265,6 +265,7 @@ async fn an_aggregate_with_a_refused_part_is_left_out_whole() {
             sub_position,
             arrival_ms: None,
             partition_key: "",
+            headers: "",
             payload: Payload::Bytes(payload),
         })
         .collect();
@@ -282,6 +283,7 @@ async fn the_parts_of_an_aggregate_are_in_once_however_often_it_comes() {
         sub_position,
         arrival_ms: None,
         partition_key: "",
+        headers: "",
         payload: Payload::Bytes(&payloads[number - 1]),
     };
     let aggregate = [record(2, 2, 0), record(3, 2, 1), record(4, 2, 2)];

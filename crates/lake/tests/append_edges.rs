@@ -197,6 +197,7 @@ async fn positions_compare_as_integers_however_many_digits_they_have() {
             sub_position: 0,
             arrival_ms: Some(START_MS),
             partition_key: "",
+            headers: "",
             payload: Payload::Bytes(payload),
         })
         .collect();

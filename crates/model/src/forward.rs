@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::decode::{Reader, Refusal, Unsound, policy};
 use crate::document::push_string;
 use crate::id;
+use crate::json::{Cursor, JsonError, Kind, Limits};
 use crate::pipeline::{Pipeline, Policy, Target};
 use crate::source::{SourcePartition, SourceRecord};
 
@@ -31,6 +32,8 @@ pub struct Outgoing<'a> {
     pub payload: Cow<'a, [u8]>,
     /// Its place in its source: the same at every delivery, and no other event's.
     pub source: String,
+    /// Its record's headers, as [`SourceRecord::headers`].
+    pub headers: &'a str,
 }
 
 impl Outgoing<'_> {
@@ -51,6 +54,48 @@ impl Outgoing<'_> {
         json.push(b'}');
         json
     }
+}
+
+impl Outgoing<'_> {
+    /// Its record's headers: names and bytes, in their order. What is no header is passed over.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        let mut headers = Vec::new();
+        // What is wrong behind a header does not take those before it away.
+        let _ = read_headers(self.headers.as_bytes(), &mut headers);
+        headers
+    }
+}
+
+fn read_headers(json: &[u8], headers: &mut Vec<(String, Vec<u8>)>) -> Result<(), JsonError> {
+    let mut cursor = Cursor::new(json, &Limits { depth: 4 })?;
+    if cursor.peek()? != Kind::Array {
+        return Ok(());
+    }
+    cursor.enter_array()?;
+    while cursor.next_element()? {
+        if cursor.peek()? != Kind::Object {
+            cursor.value()?;
+            continue;
+        }
+        cursor.enter_object()?;
+        while let Some(name) = cursor.next_key()? {
+            let name = name.text().map(Cow::into_owned);
+            if cursor.peek()? != Kind::Array {
+                cursor.value()?;
+                continue;
+            }
+            cursor.enter_array()?;
+            let mut bytes = Vec::new();
+            while cursor.next_element()? {
+                // Java's bytes have a sign.
+                let number = str::from_utf8(cursor.value()?.raw).ok().and_then(|raw| raw.parse::<i16>().ok());
+                bytes.extend(number.map(|number| number.to_le_bytes()[0]));
+            }
+            headers.extend(name.map(|name| (name, bytes)));
+        }
+    }
+    Ok(())
 }
 
 /// What a record is to a stream.
@@ -129,7 +174,7 @@ impl<'p> Forwarder<'p> {
         let mut source = String::new();
         id::push_place(&mut source, &self.source_prefix, record);
         drop(values);
-        Ok(Some(Outgoing { record: index, event_type, key, payload, source }))
+        Ok(Some(Outgoing { record: index, event_type, key, payload, source, headers: record.headers }))
     }
 }
 

@@ -132,6 +132,9 @@ pub struct SourceRecord<'a> {
     pub arrival_ms: Option<i64>,
     /// Partition key, as text; a Kafka key that is no UTF-8 in base64.
     pub partition_key: &'a str,
+    /// Headers of a Kafka record, as the event has them: a JSON array of objects, each with a name and its bytes
+    /// as numbers, `[{"producer":[116,108,99]}]`. Empty where there are none.
+    pub headers: &'a str,
     /// The record itself.
     pub payload: Payload<'a>,
 }

@@ -12,7 +12,7 @@
 //!
 //! A self-managed cluster's event has `"eventSource": "SelfManagedKafka"` and no ARN; its bootstrap
 //! servers, sorted, stand for it (`kafka://b-1:9092,b-2:9092`). Members may come in any order, and
-//! those that nobody uses, headers and schema metadata among them, may have any shape. Only what places
+//! those that nobody uses, schema metadata among them, may have any shape, and headers too. Only what places
 //! a record (its topic-partition and `offset`, the cluster) can fail the event.
 
 use std::collections::HashMap;
@@ -47,6 +47,7 @@ struct Members<'a> {
     timestamp: Option<Value<'a>>,
     key: Option<Value<'a>>,
     value: Option<Value<'a>>,
+    headers: Option<Value<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -174,6 +175,7 @@ impl<'a> Members<'a> {
                 b"timestamp" => members.timestamp = Some(cursor.value()?),
                 b"key" => members.key = Some(cursor.value()?),
                 b"value" => members.value = Some(cursor.value()?),
+                b"headers" => members.headers = Some(cursor.value()?),
                 _ => {}
             }
         }
@@ -190,6 +192,7 @@ impl<'a> Members<'a> {
             sub_position: 0,
             arrival_ms: self.timestamp.and_then(number).and_then(|ms| i64::try_from(ms).ok()),
             partition_key: key(self.key, arena),
+            headers: headers(self.headers),
             payload: match self.value {
                 // A tombstone: nothing is what there is.
                 None | Some(Value { kind: Kind::Null, .. }) => Payload::Bytes(b""),
@@ -208,6 +211,17 @@ fn key<'a>(value: Option<Value<'a>>, arena: &mut Arena<'a>) -> &'a str {
     match decoded {
         Payload::Bytes(bytes) => str::from_utf8(bytes).unwrap_or_else(|_| arena.text(value)),
         Payload::Undecodable(_) => arena.text(value),
+    }
+}
+
+/// A record's headers as they stand; of an array without any, and of anything else, nothing.
+fn headers(value: Option<Value<'_>>) -> &str {
+    match value {
+        Some(Value { kind: Kind::Array, raw: [b'[', inner @ .., b']'] }) if inner.trim_ascii().is_empty() => {
+            ""
+        }
+        Some(Value { kind: Kind::Array, raw }) => str::from_utf8(raw).unwrap_or_default(),
+        _ => "",
     }
 }
 

@@ -112,6 +112,7 @@ impl<'a, 'e> RecordReader<'a, 'e> {
             sub_position: 0,
             arrival_ms: members.arrival.and_then(arrival_ms),
             partition_key: self.arena.text(members.partition_key),
+            headers: "",
             payload: self.arena.payload(members.data),
         };
         if let Some(group) = self.group(&stream, shard) {

@@ -84,6 +84,7 @@ pub(crate) fn unpack<'a>(record: SourceRecord<'a>, into: &mut Vec<SourceRecord<'
         Some(records) => into.extend((0..).zip(records).map(|(sub_position, user)| SourceRecord {
             sub_position,
             partition_key: user.partition_key,
+            headers: "",
             payload: Payload::Bytes(user.data),
             ..record
         })),

@@ -3,12 +3,14 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use support::{Bench, FAR, kafka_sample, repository, strict_taxi};
 use tripline_ingest::{Answer, IngestError};
 use tripline_lake::journal::JournalError;
+use tripline_lake::redrive::{Filter, Selection};
 use tripline_stream::mapping::kafka::{Cluster, TopicPartition, TopicRecord, write_event};
 
 const FIRST: &str = "taxi-trips-0";
@@ -205,4 +207,24 @@ async fn events_as_the_generator_makes_them_are_told_by_their_topics_and_timesta
     let folders =
         ["impressions/region=oceania/year=2023/month=10/day=23", "clicks/year=2023/month=10/day=23"];
     assert!(folders.iter().all(|folder| bench.folder.path().join(folder).is_dir()), "{folders:?}");
+}
+
+#[tokio::test]
+async fn a_dead_letter_keeps_its_record_s_headers() {
+    let bench = Bench::new().await;
+    let mut event = kafka_sample("wire");
+    for record in records(&mut event, FIRST) {
+        record["headers"] = json!([{"producer": [116, 108, 99, 255]}]);
+    }
+    handle(&bench, &event, true).await.unwrap();
+    bench.audit().await;
+    let selection =
+        Selection::preview(&**bench.lake.store(), Filter::default(), BTreeSet::new(), 0).await.unwrap();
+    let mut letters = Vec::new();
+    for round in selection.rounds() {
+        for group in selection.letters(&**bench.lake.store(), &round).await.unwrap() {
+            letters.extend(group.letters.into_iter().map(|letter| letter.headers));
+        }
+    }
+    assert_eq!(letters, vec![r#"[{"producer":[116,108,99,255]}]"#; 2]);
 }

@@ -120,6 +120,7 @@ impl Bench {
                 sub_position: 0,
                 arrival_ms: Some(BEGIN_MS),
                 partition_key: "key",
+                headers: "",
                 payload: Payload::Bytes(payload.as_bytes()),
             })
             .collect();

@@ -66,6 +66,7 @@ pub(crate) fn decode(payloads: &[&[u8]]) -> (Vec<Pushed>, DecodedBatch) {
         sub_position: 0,
         arrival_ms: Some(NOW),
         partition_key: "key",
+        headers: "",
         payload: Payload::Bytes(payload),
     });
     let pushed = numbered.map(|record| decoder.push(&record)).collect();

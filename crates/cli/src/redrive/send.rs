@@ -189,6 +189,7 @@ mod tests {
             sub_position: 0,
             arrival_ms: None,
             partition_key: "",
+            headers: "",
             payload: Payload::Bytes(&payload),
         };
         // The fifth and sixth share a position.

@@ -45,6 +45,7 @@ pub(crate) fn event(index: usize) -> Outgoing<'static> {
         key: format!("key-{}-é", index % 100),
         payload: Cow::Owned(payload.into_bytes()),
         source: format!("stream/shard-1/{index}"),
+        headers: if index.is_multiple_of(3) { r#"[{"producer":[116,108,99,255]}]"# } else { "" },
     }
 }
 

@@ -65,6 +65,7 @@ fn events(count: usize, bytes: usize) -> Vec<Outgoing<'static>> {
         key: format!("key-{record}"),
         payload: Cow::Owned(format!("{{\"a\":\"{}\"}}", "x".repeat(bytes)).into_bytes()),
         source: format!("s/{record}"),
+        headers: "",
     };
     (0..count).map(event).collect()
 }

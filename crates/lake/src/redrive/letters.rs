@@ -17,6 +17,8 @@ use crate::store::Object;
 
 /// Column of the stage.
 const STAGE: &str = "stage";
+/// Columns that older files do not have: before there was a stage there was only one.
+const LATER: [&str; 2] = [STAGE, "headers"];
 
 /// A dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Letter {
     pub sub_position: u32,
     /// Its partition key.
     pub partition_key: String,
+    /// Its headers, as [`SourceRecord::headers`].
+    pub headers: String,
     /// When the source took it in, milliseconds since 1970 UTC.
     pub arrival_ms: Option<i64>,
     /// Its bytes.
@@ -57,6 +61,7 @@ impl Letter {
             sub_position: self.sub_position,
             arrival_ms: self.arrival_ms,
             partition_key: &self.partition_key,
+            headers: &self.headers,
             payload,
         }
     }
@@ -119,8 +124,7 @@ impl<'a> Columns<'a> {
     fn of(batch: &'a RecordBatch) -> Result<Self, String> {
         let schema = dead_letter_schema();
         let type_of = |name: &str| batch.column_by_name(name).map(|column| column.data_type().clone());
-        // The first version had no stage: there was only one.
-        for field in schema.fields().iter().filter(|field| field.name() != STAGE) {
+        for field in schema.fields().iter().filter(|field| !LATER.contains(&field.name().as_str())) {
             let is_time = field.data_type().is_temporal();
             if !type_of(field.name())
                 .is_some_and(|kind| &kind == field.data_type() || (is_time && kind.is_temporal()))
@@ -174,6 +178,7 @@ impl<'a> Columns<'a> {
                 .map_err(|error| format!("row {row}: position {position:?}: {error}"))?,
             sub_position: sub_position.map_or(0, |column| u32::try_from(column.value(row)).unwrap_or(0)),
             partition_key: self.required("partition_key", row)?,
+            headers: self.text("headers", row).unwrap_or_default().to_owned(),
             arrival_ms: self.time("arrival_time", row),
             payload: payload.map(|column| column.value(row).to_vec()).unwrap_or_default(),
         })

@@ -93,6 +93,7 @@ impl Records {
                 sub_position: 0,
                 arrival_ms: Some(START_MS + *number as i64 * 10),
                 partition_key: "key",
+                headers: "",
                 payload: Payload::Bytes(payload),
             })
             .collect()

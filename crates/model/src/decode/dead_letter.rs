@@ -16,7 +16,7 @@ use crate::source::{Payload, SourcePartition, SourceRecord};
 use crate::time::{Civil, MAX_MS, MIN_MS};
 
 /// Version of the dead-letter table's columns, which are the same for every pipeline.
-const SCHEMA_VERSION: u32 = 2;
+const SCHEMA_VERSION: u32 = 3;
 
 /// How far a record got before it became a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +82,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         ("position", DataType::Utf8, false),
         ("sub_position", DataType::Int32, false),
         ("partition_key", DataType::Utf8, false),
+        ("headers", DataType::Utf8, true),
         ("arrival_time", timestamp(), true),
         ("failed_at", timestamp(), false),
     ];
@@ -107,6 +108,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// | `position` | text | its position, in decimal digits |
 /// | `sub_position` | int32 | its index within an aggregated record |
 /// | `partition_key` | text | its partition key |
+/// | `headers` | text, may be null | its headers, as [`SourceRecord::headers`] |
 /// | `arrival_time` | timestamp, may be null | when the source took it in |
 /// | `failed_at` | timestamp | when it was decoded; the time column |
 ///
@@ -133,6 +135,7 @@ pub(super) struct DeadLetters {
     position: Column,
     sub_position: Column,
     partition_key: Column,
+    headers: Column,
     arrival_time: Column,
     failed_at: Column,
     rows: usize,
@@ -153,6 +156,7 @@ impl DeadLetters {
             position: text(),
             sub_position: Column::new(FieldType::Int32),
             partition_key: text(),
+            headers: text(),
             arrival_time: Column::new(FieldType::Timestamp),
             failed_at: Column::new(FieldType::Timestamp),
             rows: 0,
@@ -200,6 +204,10 @@ impl DeadLetters {
         self.position.push_text(&record.position.to_string())?;
         self.sub_position.push_integer(i32::try_from(record.sub_position).unwrap_or(i32::MAX).into());
         self.partition_key.push_text(record.partition_key)?;
+        match record.headers {
+            "" => self.headers.push_null(),
+            headers => self.headers.push_text(headers)?,
+        }
         match record.arrival_ms {
             Some(ms) => _ = self.arrival_time.push_integer(ms),
             None => self.arrival_time.push_null(),
@@ -208,7 +216,7 @@ impl DeadLetters {
         Ok(())
     }
 
-    fn columns_mut(&mut self) -> [&mut Column; 13] {
+    fn columns_mut(&mut self) -> [&mut Column; 14] {
         [
             &mut self.stage,
             &mut self.reason,
@@ -221,6 +229,7 @@ impl DeadLetters {
             &mut self.position,
             &mut self.sub_position,
             &mut self.partition_key,
+            &mut self.headers,
             &mut self.arrival_time,
             &mut self.failed_at,
         ]
@@ -240,6 +249,7 @@ impl DeadLetters {
             self.position,
             self.sub_position,
             self.partition_key,
+            self.headers,
             self.arrival_time,
             self.failed_at,
         ];

@@ -146,3 +146,16 @@ fn a_registrys_header_stays_behind() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn headers_are_read_as_lambda_writes_them_and_what_is_none_is_passed_over() {
+    let headers = |headers: &'static str| Outgoing { headers, ..event(&TAXI, TRIP) }.headers();
+    let of = |name: &str, bytes: &[u8]| (name.to_owned(), bytes.to_vec());
+    assert_eq!(headers(""), []);
+    assert_eq!(
+        headers(r#"[{"producer":[116,108,99,255]},{"empty":[]},{"signed":[-1,-128]},{"producer":[1]}]"#),
+        [of("producer", b"tlc\xff"), of("empty", b""), of("signed", b"\xff\x80"), of("producer", b"\x01")]
+    );
+    assert_eq!(headers(r#"[7,{"a":"text"},{"b":[65,"x"]},{"c":[{}]}]"#), [of("b", b"A"), of("c", b"")]);
+    assert_eq!(headers(r#"{"a":[1]}"#), []);
+}

@@ -38,6 +38,7 @@ pub fn record(position: u64, payload: &[u8]) -> SourceRecord<'_> {
         sub_position: 0,
         arrival_ms: Some(NOW),
         partition_key: "key",
+        headers: "",
         payload: Payload::Bytes(payload),
     }
 }

@@ -34,6 +34,7 @@ fn batch(pipeline: &Pipeline, documents: &[(u8, usize)]) -> Batch {
         sub_position: 0,
         arrival_ms: None,
         partition_key: "",
+        headers: "",
         payload: Payload::Bytes(payload),
     };
     let records: Vec<_> = payloads.iter().map(|payload| record(payload.as_bytes())).collect();

@@ -95,6 +95,7 @@ fn of_payload(position: u64, payload: &[u8]) -> SourceRecord<'_> {
         sub_position: 0,
         arrival_ms: Some(1_700_000_000_000),
         partition_key: "key",
+        headers: "",
         payload: Payload::Bytes(payload),
     }
 }
