@@ -30,7 +30,7 @@ ROUNDS    ?= 3
 MINUTES   ?= 10
 LAKE      ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers test-lambda test-fuzz model sim soak crash fuzz bench-search lint build package events servers readers clean
+.PHONY: help demo test test-rust test-readers test-lambda test-fuzz infra-test model sim soak crash fuzz bench-search lint build package events servers readers clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test-lambda: $(VENV)/ready ## Both functions under cargo lambda, into a folder a
 
 test-fuzz: SECONDS := 10
 test-fuzz: fuzz ## Fuzzers for some seconds each; their corpus is part of `test-rust`
+
+infra-test: ## Terraform modules: formatting, validation, tests with mocked providers, tables, contract
+	tests/infra/run.sh
 
 model: ## Model-check the protocol at all bounds and look for every mutant; prints the states explored
 	$(CARGO) run --quiet --package tripline-protocol-model

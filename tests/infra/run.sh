@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Tests of infra/: formatting, validation, `terraform test` with mocked providers, tables and contract. No account, no
+# network but for what is not installed yet.
+#
+# usage: run.sh [--apply] [--lint] [FOLDER…]
+#
+#   --apply   also puts the quickstart up on moto, an AWS emulator, reads it back and destroys it
+#   --lint    also runs checkov
+#   FOLDER    only these modules and examples, as in modules/lake
+#
+# The AWS provider comes from a mirror, where there is one (TRIPLINE_TF_MIRROR names it), else from the registry.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/tripline"
+apply=false lint=false only=()
+for argument in "$@"; do
+  case "$argument" in
+    --apply) apply=true ;;
+    --lint) lint=true ;;
+    -*) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+    *) only+=("$argument") ;;
+  esac
+done
+
+left_out() {
+  echo "left out: infra: $*"
+}
+
+if ! command -v terraform > /dev/null; then
+  left_out "terraform is not installed"
+  exit 0
+fi
+
+# A preset that names no file would be warned about by each command.
+[[ -e "${TF_CLI_CONFIG_FILE:-}" ]] || unset TF_CLI_CONFIG_FILE
+export CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 TF_INPUT=0
+
+# Where packagers put providers, besides the places in which Terraform looks by itself.
+mirror() {
+  if [[ -n "${TRIPLINE_TF_MIRROR:-}" ]]; then
+    echo "$TRIPLINE_TF_MIRROR"
+    return
+  fi
+  local prefix found
+  prefix="$(dirname "$(dirname "$(command -v terraform)")")"
+  found="$(find -L "$prefix/share" "$prefix/lib" /opt -maxdepth 4 -type d -path '*/registry.terraform.io/hashicorp/aws' \
+    -print -quit 2> /dev/null || true)"
+  echo "${found%/registry.terraform.io/hashicorp/aws}"
+}
+found="$(mirror)"
+if [[ -n "$found" ]]; then
+  export TF_CLI_ARGS_init="-plugin-dir=$found"
+else
+  export TF_PLUGIN_CACHE_DIR="$cache/terraform-plugins" TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE=true
+  mkdir -p "$TF_PLUGIN_CACHE_DIR"
+fi
+
+# Everything is done on a copy, so that no state, lock or provider is left in the checkout.
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+cp -r infra "$work/infra"
+find "$work/infra" -name .terraform -prune -exec rm -rf {} +
+
+# Whether the provider can be had, apart from what is to be tested.
+mkdir "$work/probe"
+cp infra/terraform/modules/stream/versions.tf "$work/probe"
+if ! terraform -chdir="$work/probe" init > "$work/probe.log" 2>&1; then
+  tail -n 5 "$work/probe.log"
+  left_out "the AWS provider can be had neither from a mirror (TRIPLINE_TF_MIRROR) nor from the registry"
+  exit 0
+fi
+
+echo "terraform fmt"
+terraform fmt -check -recursive -diff infra/terraform
+
+echo "tables and contract"
+python3 -m unittest discover --start-directory tests/infra --pattern 'test_*.py'
+
+check() {
+  local folder="$1" log
+  log="$work/${folder//\//-}.log"
+  if (
+    cd "$work/infra/terraform/$folder"
+    terraform init -no-color && terraform validate -no-color && terraform test -no-color
+  ) > "$log" 2>&1; then
+    printf '%-28s %s\n' "$folder" "$(tail -n 1 "$log")"
+  else
+    cat "$log"
+    printf '%-28s failed\n' "$folder"
+    return 1
+  fi
+}
+export -f check
+export work
+
+(( ${#only[@]} )) || mapfile -t only < <(cd infra/terraform && ls -d modules/* examples/*)
+printf '%s\n' "${only[@]}" | xargs -P 2 -I{} bash -euo pipefail -c 'check {}'
+
+# A folder for what the further checks need, made anew when their requirements change.
+venv() {
+  local venv="$cache/venv-$1" requirements="tests/infra/$1.txt"
+  if ! cmp -s "$requirements" "$venv/requirements"; then
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --requirement "$requirements" || return 1
+    cp "$requirements" "$venv/requirements"
+  fi
+}
+
+if $lint; then
+  if venv infra-lint; then
+    echo "checkov"
+    "$cache/venv-infra-lint/bin/checkov" --config-file tests/infra/checkov.yaml --directory infra/terraform
+  else
+    left_out "checkov cannot be installed"
+  fi
+fi
+
+if $apply; then
+  if venv infra-apply; then
+    "$cache/venv-infra-apply/bin/python" tests/infra/apply.py "$work/infra"
+  else
+    left_out "moto cannot be installed"
+  fi
+fi

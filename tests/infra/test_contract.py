@@ -1,0 +1,79 @@
+"""infra/contract.json is what README.md and the code say; `terraform test` holds the modules to it."""
+
+import json
+import pathlib
+import re
+import unittest
+
+ROOT = pathlib.Path(__file__).parents[2]
+CONTRACT = json.loads((ROOT / "infra/contract.json").read_text())
+MODULES = ROOT / "infra/terraform/modules"
+
+
+def text(*paths):
+    return "\n".join((ROOT / path).read_text() for path in paths)
+
+
+def log_calls(code):
+    """What stands between the parentheses of each `tracing::…!(…)`."""
+    for match in re.finditer(r"tracing::\w+!\(", code):
+        depth, end = 1, match.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(code[end], 0)
+            end += 1
+        yield code[match.end() : end - 1]
+
+
+def terraform():
+    return {file: file.read_text() for file in (ROOT / "infra/terraform").rglob("*.tf")}
+
+
+class Contract(unittest.TestCase):
+    def test_the_variables_are_those_of_the_functions(self):
+        environment = CONTRACT["environment"]
+        names = environment["set_by_module"] + environment["free"]
+        documented = re.findall(r"^\| `(TRIPLINE_\w+)` \|", text("README.md"), re.MULTILINE)
+        self.assertEqual(sorted(names), sorted(documented))
+
+    def test_the_module_sets_what_the_contract_says(self):
+        pipeline = text("infra/terraform/modules/pipeline/main.tf")
+        self.assertEqual(set(re.findall(r"TRIPLINE_\w+", pipeline)), set(CONTRACT["environment"]["set_by_module"]))
+        variables = text("infra/terraform/modules/pipeline/variables.tf")
+        refused = re.search(r"setintersection\(keys\(var\.environment\), \[(.*?)\]\)", variables, re.DOTALL).group(1)
+        self.assertEqual(set(re.findall(r"TRIPLINE_\w+", refused)), set(CONTRACT["environment"]["set_by_module"]))
+
+    def test_the_log_lines_have_the_fields_that_metrics_are_made_of(self):
+        lines = {}
+        for call in log_calls(text("functions/ingest/src/batch.rs", "functions/publish/src/lib.rs")):
+            message = re.findall(r'"([^"]*)"\s*$', call)
+            if message:
+                lines.setdefault(message[0], set()).update(re.findall(r"(?:^|,)\s*(\w+)(?=\s*[,=])", call))
+        for message, fields in CONTRACT["log_fields"].items():
+            self.assertLessEqual(set(fields), lines.get(message, set()), f"the line {message!r}")
+
+    def test_no_policy_allows_an_action_with_a_wildcard(self):
+        """But for two: what denies, and a key's own policy, which must leave the account in charge."""
+        for file, content in terraform().items():
+            for match in re.finditer(r'"([a-z0-9-]+:[A-Za-z]*\*)"', content):
+                before = content[: match.start()]
+                effect = re.findall(r'Effect\s*=\s*"(\w+)"', before)[-1:]
+                where = f"{file.relative_to(ROOT)}: {match.group(1)}"
+                if file == MODULES / "key/main.tf" and match.group(1) == "kms:*":
+                    continue
+                self.assertEqual(effect, ["Deny"], where)
+
+    def test_the_parallelization_factor_is_no_variable(self):
+        factors = [line for content in terraform().values() for line in content.splitlines() if "parallelization_factor " in line]
+        self.assertEqual([line.split("=")[1].strip() for line in factors], ["local.is_kafka ? null : 1"])
+
+    def test_every_variable_and_output_is_explained(self):
+        for file, content in terraform().items():
+            for kind, name, body in re.findall(r'^(variable|output) "(\w+)" \{(.*?)^\}', content, re.DOTALL | re.MULTILINE):
+                where = f"{file.relative_to(ROOT)}: {kind} {name}"
+                self.assertRegex(body, r'description\s*=\s*"[^"]{10,}', where)
+                if kind == "variable":
+                    self.assertRegex(body, r"\btype\s*=", where)
+
+
+if __name__ == "__main__":
+    unittest.main()
