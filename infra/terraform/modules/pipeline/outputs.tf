@@ -26,6 +26,7 @@ output "redrive_commands" {
       "tripline redrive --pipeline <folder> --lake s3://${var.lake.bucket}/${var.lake.prefix}",
       "--failed-batches s3://${local.failure_bucket_arn == null ? "" : element(split(":", local.failure_bucket_arn), 5)}/aws/lambda",
       "--function ${local.function_name[function]}",
+      local.feeds_search[function] ? "--opensearch ${var.search.url}" : "",
     ]))
   }
 }
