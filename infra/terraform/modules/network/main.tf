@@ -3,6 +3,12 @@
 
 data "aws_availability_zones" "available" {
   state = "available"
+
+  # Local zones have no endpoints.
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
 }
 
 data "aws_caller_identity" "current" {}
@@ -13,7 +19,7 @@ locals {
   account = data.aws_caller_identity.current.account_id
   region  = data.aws_region.current.name
   made    = var.existing == null
-  zones   = local.made ? slice(data.aws_availability_zones.available.names, 0, var.zones) : []
+  zones   = local.made ? coalesce(var.zone_names, slice(data.aws_availability_zones.available.names, 0, var.zones)) : []
 
   vpc_id          = local.made ? aws_vpc.this[0].id : var.existing.vpc_id
   subnet_ids      = local.made ? [for zone in local.zones : aws_subnet.private[zone].id] : var.existing.subnet_ids

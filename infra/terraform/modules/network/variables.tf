@@ -30,6 +30,17 @@ variable "zones" {
   }
 }
 
+variable "zone_names" {
+  description = "The zones by name, as in [\"eu-central-1a\", …]: pins them where the region may get further ones, or where a service is not in all. null takes the region's first."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.zone_names == null || try(length(var.zone_names), 0) == var.zones
+    error_message = "As many names as there are zones."
+  }
+}
+
 variable "existing" {
   description = "A VPC that is there, its private subnets and their route tables: only security groups and endpoints are made in it. DNS resolution and DNS host names must be on."
   type        = object({ vpc_id = string, subnet_ids = list(string), route_table_ids = list(string) })
