@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Puts the quickstart up on moto, an emulator of AWS, compares what is there with the contract, and destroys it.
+"""Puts two examples up on moto, an emulator of AWS, compares what is there with the contract, and destroys them.
 
 usage: apply.py INFRA
 
@@ -10,6 +10,7 @@ moto runs no function and evaluates no condition of a policy: this shows that wh
 as meant, not that AWS lets it work.
 """
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ import boto3
 
 NAME = "tripline-trips"
 REGION = "eu-central-1"
+ACCOUNT = "123456789012"  # moto's
 
 # What moto can make and not delete. On AWS it goes with its workgroup, too.
 UNDELETABLE = ["module.lake.aws_athena_named_query.this"]
@@ -70,7 +72,7 @@ def packages(folder):
 
 
 class Check:
-    """Compares, and tells all differences in the end."""
+    """Compares, and keeps what differs."""
 
     def __init__(self):
         self.compared, self.differences = 0, []
@@ -80,14 +82,9 @@ class Check:
         if found != expected:
             self.differences.append(f"{what}: found {found!r}, expected {expected!r}")
 
-    def end(self):
-        if self.differences:
-            sys.exit("\n".join(self.differences))
 
-
-def clients():
-    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
-    return lambda service: session.client(service)
+class Failed(Exception):
+    """Terraform did not do it."""
 
 
 def actions(policy):
@@ -99,7 +96,8 @@ def actions(policy):
     return found
 
 
-def compare(check, client, contract, outputs):
+def compare_quickstart(check, client, outputs):
+    contract = CONTRACT
     functions, mapping_of = contract["functions"], contract["mapping"]["kinesis"]
     bucket = outputs["lake"]["value"].split("/")[2]
 
@@ -191,6 +189,9 @@ def left(client):
     """Everything of ours that is still there."""
     s3, iam, logs = client("s3"), client("iam"), client("logs")
     return {
+        "vpcs": [vpc["VpcId"] for vpc in client("ec2").describe_vpcs()["Vpcs"]],
+        "endpoints": [found["ServiceName"] for found in client("ec2").describe_vpc_endpoints()["VpcEndpoints"] if found["State"] != "deleted"],
+        "security groups": [group["GroupId"] for group in client("ec2").describe_security_groups()["SecurityGroups"]],
         "buckets": [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]],
         "functions": [function["FunctionName"] for function in client("lambda").list_functions()["Functions"]],
         "mappings": client("lambda").list_event_source_mappings()["EventSourceMappings"],
@@ -221,58 +222,166 @@ def drift(plan):
     return found
 
 
-def main():
-    example = INFRA / "terraform/examples/kinesis-quickstart"
-    contract = json.loads((INFRA / "contract.json").read_text())
-    (example / "moto_override.tf").write_text(
-        'provider "aws" {\n'
-        "  skip_credentials_validation = true\n"
-        "  skip_metadata_api_check     = true\n"
-        "  s3_use_path_style           = true\n"
-        # What moto does not know it answers like a fault that passes.
-        "  max_retries                 = 3\n"
-        "}\n"
-    )
-    server, url = start_moto()
-    os.environ.update(
-        AWS_ENDPOINT_URL=url, AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_REGION=REGION,
-        TF_VAR_package_folder=str(packages(INFRA / "packages")),
-    )
+class Deployment:
+    """An example on a moto of its own."""
 
-    def terraform(*arguments):
+    def __init__(self, example):
+        self.folder = INFRA / "terraform/examples" / example
+        self.example = example
+        self.server, self.url = start_moto()
+        self.environment = os.environ | {
+            "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION,
+        }
+        (self.folder / "moto_override.tf").write_text(
+            'provider "aws" {\n'
+            "  skip_credentials_validation = true\n"
+            "  skip_metadata_api_check     = true\n"
+            "  s3_use_path_style           = true\n"
+            # What moto does not know it answers like a fault that passes.
+            "  max_retries                 = 3\n"
+            "}\n"
+        )
+
+    def end(self):
+        self.server.terminate()
+        self.server.wait()
+
+    def client(self, service):
+        return boto3.client(
+            service, endpoint_url=self.url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test"
+        )
+
+    def terraform(self, *arguments):
         began = time.monotonic()
-        command = ["terraform", f"-chdir={example}", *arguments, "-no-color"]
+        command = ["terraform", f"-chdir={self.folder}", *arguments, "-no-color"]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=self.environment)
         except subprocess.TimeoutExpired as error:
-            sys.exit(f"terraform {arguments[0]} takes longer than {PATIENCE} s:\n{(error.stdout or b'').decode()[-4000:]}")
+            raise Failed(f"{self.example}: terraform {arguments[0]} takes longer than {PATIENCE} s:\n{(error.stdout or b'').decode()[-4000:]}")
         if done.returncode:
-            sys.exit(f"terraform {' '.join(arguments)}:\n{done.stdout[-4000:]}\n{done.stderr}")
-        print(f"  terraform {arguments[0]}: {time.monotonic() - began:.0f} s", flush=True)
+            raise Failed(f"{self.example}: terraform {' '.join(arguments)}:\n{done.stdout[-4000:]}\n{done.stderr}")
+        if arguments[0] in ("apply", "destroy"):
+            print(f"  {self.example}: {arguments[0]}, {time.monotonic() - began:.0f} s", flush=True)
         return done.stdout
 
+    def play(self, variables, compare):
+        """Applies, compares, plans again, destroys, and looks for what is left. Returns the check."""
+        (self.folder / "moto.auto.tfvars.json").write_text(json.dumps(variables))
+        check, before = Check(), left(self.client)
+        self.terraform("init", "-input=false")
+        self.terraform("apply", "-auto-approve", "-input=false")
+        outputs = json.loads(self.terraform("output", "-json"))
+        compare(check, self.client, outputs)
+        self.terraform("plan", "-out=second", "-input=false")
+        check.equal("a second apply changes", drift(json.loads(self.terraform("show", "-json", "second"))), [])
+        resources = self.terraform("state", "list").split()
+        for address in resources:
+            if address.split("[")[0] in UNDELETABLE:
+                self.terraform("state", "rm", address)
+        self.terraform("destroy", "-auto-approve", "-input=false")
+        after = left(self.client)
+        for what, found in after.items():
+            check.equal(f"left after destroy: {what}", found, before[what])
+        check.resources = len(resources)
+        return check
+
+
+def quickstart():
+    deployment = Deployment("kinesis-quickstart")
     try:
-        print("apply on moto", flush=True)
-        terraform("init", "-input=false")
-        terraform("apply", "-auto-approve", "-input=false")
-        outputs = json.loads(terraform("output", "-json"))
-        client, check = clients(), Check()
-        compare(check, client, contract, outputs)
-        terraform("plan", "-out=second", "-input=false")
-        check.equal("a second apply changes", drift(json.loads(terraform("show", "-json", "second"))), [])
-        terraform("state", "rm", *UNDELETABLE)
-        terraform("destroy", "-auto-approve", "-input=false")
-        for what, found in left(client).items():
-            check.equal(f"left after destroy: {what}", found, [])
-        check.end()
-        print(f"  {check.compared} settings read back and compared; nothing is left")
+        return deployment.play({"package_folder": PACKAGES}, compare_quickstart)
     finally:
-        server.terminate()
-        server.wait()
+        deployment.end()
+
+
+def existing():
+    """Into a VPC, beside a stream and a cluster that are there, with a function each for lake and search."""
+    deployment = Deployment("existing")
+    try:
+        client = deployment.client
+        client("kinesis").create_stream(StreamName="ours", ShardCount=1)
+        for bucket in ("ours", "ours-failed"):
+            client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        topic = client("sns").create_topic(Name="ours")["TopicArn"]
+        ec2 = client("ec2")
+        vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]][:2]
+        tables = [table["RouteTableId"] for table in ec2.describe_route_tables()["RouteTables"]]
+        variables = {
+            "name": "ours",
+            "package_folder": PACKAGES,
+            "source_stream": {"arn": client("kinesis").describe_stream_summary(StreamName="ours")["StreamDescriptionSummary"]["StreamARN"]},
+            "bucket": "ours",
+            "prefix": "lakes/trips",
+            "search": {"url": "https://vpc-ours.eu-central-1.es.amazonaws.com", "arn": f"arn:aws:es:{REGION}:{ACCOUNT}:domain/ours"},
+            "vpc": {"vpc_id": vpc, "subnet_ids": subnets, "route_table_ids": tables},
+            "s3_endpoint": True,
+            "endpoints": ["lambda"],
+            "failure_bucket_arn": "arn:aws:s3:::ours-failed",
+            "alarm_topic_arn": topic,
+        }
+
+        def compare(check, client, outputs):
+            lambdas, mapping_of = client("lambda"), CONTRACT["mapping"]["kinesis"]
+            own = {"TRIPLINE_LAKE": "s3://ours/lakes/trips", "TRIPLINE_PARTIAL_RESPONSES": "true", "TRIPLINE_CHECK_MAPPING": "true"}
+            for function, more in {
+                "lake": {"TRIPLINE_SINKS": "lake"},
+                "search": {
+                    "TRIPLINE_SINKS": "search", "TRIPLINE_LAKE_ELSEWHERE": "true", "TRIPLINE_OPENSEARCH_URL": variables["search"]["url"],
+                    "TRIPLINE_OPENSEARCH_AUTH": "sigv4", "TRIPLINE_OPENSEARCH_SERVICE": "es",
+                },
+            }.items():
+                found = lambdas.get_function_configuration(FunctionName=f"ours-{function}")
+                check.equal(f"{function}: variables", found["Environment"]["Variables"], own | more)
+                check.equal(f"{function}: subnets", sorted(found["VpcConfig"]["SubnetIds"]), sorted(subnets))
+                check.equal(f"{function}: groups", found["VpcConfig"]["SecurityGroupIds"], [outputs["function_security_group_id"]["value"]])
+                policy = client("iam").get_role_policy(RoleName=f"ours-{function}", PolicyName="ingest")["PolicyDocument"]
+                indexes = {statement["Resource"] for statement in policy["Statement"] if statement["Sid"] == "Index"}
+                check.equal(f"{function}: may index", indexes, {f"{variables['search']['arn']}/*"} if function == "search" else set())
+                mappings = lambdas.list_event_source_mappings(FunctionName=f"ours-{function}")["EventSourceMappings"]
+                check.equal(f"{function}: mappings", len(mappings), 1)
+                for mapping in mappings:
+                    for setting, expected in mapping_of.items():
+                        check.equal(f"{function}: {setting}", mapping.get(setting), expected)
+            endpoints = {endpoint["ServiceName"].split(".")[-1]: endpoint for endpoint in ec2.describe_vpc_endpoints()["VpcEndpoints"]}
+            check.equal("endpoints", sorted(endpoints), ["lambda", "s3"])
+            check.equal("endpoint lambda: private DNS", endpoints["lambda"]["PrivateDnsEnabled"], True)
+            for name, endpoint in endpoints.items():
+                for statement in json.loads(endpoint["PolicyDocument"])["Statement"]:
+                    owner = statement["Condition"]["StringEquals"]["aws:PrincipalAccount"]
+                    check.equal(f"endpoint {name}: {statement['Sid']}", owner, ACCOUNT)
+            group = outputs["function_security_group_id"]["value"]
+            rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])["SecurityGroupRules"]
+            inward = [rule for rule in rules if not rule["IsEgress"]]
+            check.equal("functions: ways in", inward, [])
+
+        return deployment.play(variables, compare)
+    finally:
+        deployment.end()
+
+
+def main():
+    print("apply on moto", flush=True)
+    # Side by side: most of the time is waits of the provider's.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = [pool.submit(quickstart), pool.submit(existing)]
+    failures = []
+    for one in running:
+        try:
+            check = one.result()
+            failures += check.differences
+            print(f"  {check.resources} resources, {check.compared} settings read back and compared")
+        except Failed as failure:
+            failures.append(str(failure))
+    if failures:
+        sys.exit("\n".join(failures))
+    print("  nothing is left")
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     INFRA = pathlib.Path(sys.argv[1]).resolve()
+    CONTRACT = json.loads((INFRA / "contract.json").read_text())
+    PACKAGES = str(packages(INFRA / "packages"))
     main()

@@ -34,7 +34,7 @@ fi
 
 # A preset that names no file would be warned about by each command.
 [[ -e "${TF_CLI_CONFIG_FILE:-}" ]] || unset TF_CLI_CONFIG_FILE
-export CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 TF_INPUT=0
+export CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 TF_INPUT=0 PYTHONDONTWRITEBYTECODE=1
 
 # Where packagers put providers, besides the places in which Terraform looks by itself.
 mirror() {
