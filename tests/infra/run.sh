@@ -4,7 +4,7 @@
 #
 # usage: run.sh [--apply] [--lint] [FOLDER…]
 #
-#   --apply   also puts the quickstart up on moto, an AWS emulator, reads it back and destroys it
+#   --apply   also puts two examples up on moto, an AWS emulator, reads them back and destroys them
 #   --lint    also runs checkov
 #   FOLDER    only these modules and examples, as in modules/lake
 #

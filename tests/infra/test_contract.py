@@ -62,6 +62,14 @@ class Contract(unittest.TestCase):
                     continue
                 self.assertEqual(effect, ["Deny"], where)
 
+    def test_endpoints_can_be_made_and_are_explained(self):
+        known = re.search(r"setsubtract\(var\.endpoints, \[(.*?)\]\)", text("infra/terraform/modules/network/variables.tf"), re.DOTALL)
+        known = set(re.findall(r'"([\w-]+)"', known.group(1)))
+        self.assertLessEqual(set(CONTRACT["endpoints"]) - {"s3"}, known)
+        self.assertLessEqual(known, set(re.findall(r"^ {4}([\w-]+) += \[", text("infra/terraform/modules/network/endpoints.tf"), re.MULTILINE)))
+        table = text("infra/README.md").partition("| endpoint |")[2].partition("\n\n")[0]
+        self.assertLessEqual(set(CONTRACT["endpoints"]), set(re.findall(r"`([\w-]+)`", table)))
+
     def test_the_parallelization_factor_is_no_variable(self):
         factors = [line for content in terraform().values() for line in content.splitlines() if "parallelization_factor " in line]
         self.assertEqual([line.split("=")[1].strip() for line in factors], ["local.is_kafka ? null : 1"])

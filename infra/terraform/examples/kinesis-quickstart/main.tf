@@ -52,5 +52,7 @@ module "pipeline" {
   source_stream  = { arn = module.stream.arn, kms_key_arn = module.stream.kms_key_arn, retention_hours = module.stream.retention_hours }
   lake           = { bucket = module.lake.bucket, prefix = module.lake.prefix, kms_key_arn = module.lake.kms_key_arn }
   alarms         = { emails = var.alarm_emails }
-  force_destroy  = var.force_destroy
+  # A new account may have too few concurrent executions to reserve any.
+  publish       = { reserved_concurrency = -1 }
+  force_destroy = var.force_destroy
 }

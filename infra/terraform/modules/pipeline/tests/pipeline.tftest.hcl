@@ -248,6 +248,24 @@ run "kafka_with_provisioned_pollers" {
   }
 
   assert {
+    condition = alltrue(flatten([
+      for mapping in aws_lambda_event_source_mapping.this : [
+        for key, value in jsondecode(file("../../../contract.json")).mapping.kafka_provisioned :
+        jsonencode(value) == jsonencode(lookup({
+          BatchSize                      = mapping.batch_size
+          MaximumBatchingWindowInSeconds = mapping.maximum_batching_window_in_seconds
+          BisectBatchOnFunctionError     = mapping.bisect_batch_on_function_error
+          MaximumRetryAttempts           = mapping.maximum_retry_attempts
+          MaximumRecordAgeInSeconds      = mapping.maximum_record_age_in_seconds
+          StartingPosition               = mapping.starting_position
+          FunctionResponseTypes          = mapping.function_response_types
+        }, key, "missing"))
+      ]
+    ]))
+    error_message = "A mapping is not the contract's."
+  }
+
+  assert {
     condition = {
       for statement in jsondecode(aws_iam_role_policy.ingest["ingest"].policy).Statement : statement.Sid => flatten([statement.Resource])
       if contains(["ReadTopics", "UseGroups"], statement.Sid)
