@@ -47,7 +47,7 @@ demo: ## Real taxi trips, or PIPELINE=adtech, through the real handlers into Par
 	@echo
 	$(TRIPLINE) audit --pipeline pipelines/$(PIPELINE) --lake $(LAKE)
 
-test: servers test-rust test-readers test-lambda test-fuzz ## Everything there is to test, real servers included
+test: servers test-rust test-readers test-lambda test-fuzz infra-test ## Everything there is to test, real servers included
 
 test-rust: $(VENV)/ready ## Rust tests; those that need a server start it
 	$(CARGO) test --workspace --all-targets $(FEATURES)

@@ -42,6 +42,7 @@ DEAD_LETTER = {
             ("position", "string"),
             ("sub_position", "int"),
             ("partition_key", "string"),
+            ("headers", "string"),
             ("arrival_time", "timestamp"),
             ("failed_at", "timestamp"),
         ]
