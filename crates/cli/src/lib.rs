@@ -8,6 +8,7 @@ pub mod events;
 mod lake;
 pub mod publish;
 pub mod redrive;
+pub mod replay;
 pub mod run;
 mod search;
 pub mod setup;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tripline_cli::{audit, events, publish, redrive, run, setup};
+use tripline_cli::{audit, events, publish, redrive, replay, run, setup};
 
 /// Streaming ETL as AWS Lambda functions, on a laptop.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ enum Command {
     Redrive(redrive::RedriveArguments),
     /// Prepare a search cluster for a pipeline's documents: index templates, and a policy for old indices.
     Setup(setup::SetupArguments),
+    /// Replay events from files into a stream, in the order of their times and at their pace.
+    Replay(Box<replay::ReplayArguments>),
     /// Write sample Lambda events made from trip records.
     Events(events::EventsArguments),
 }
@@ -41,6 +43,7 @@ async fn main() -> ExitCode {
         Command::Audit(arguments) => audit::run(&arguments).await,
         Command::Redrive(arguments) => redrive::run(&arguments).await,
         Command::Setup(arguments) => setup::run(&arguments).await,
+        Command::Replay(arguments) => replay::run(&arguments).await,
         Command::Events(arguments) => events::run(&arguments),
     };
     match outcome {

@@ -178,6 +178,16 @@ impl StreamReader {
         let summary = answer.and_then(|answer| answer.stream_description_summary);
         let arn = summary.map(|summary| summary.stream_arn);
         arn.ok_or_else(|| source.busy("describe", "the answer has no ARN".to_owned()))
+    /// The largest hash key of each open shard, ascending: a record belongs to the first of them that is not
+    /// below the MD5 of its partition key. For those who must know where a record goes.
+    /// [`ReadError`] when the stream does not tell its shards within `within`.
+    pub async fn hash_key_ends(&self, within: Duration) -> Result<Vec<u128>, ReadError> {
+        let listed = self.source.list_shards(within).await?;
+        let open = listed.iter().filter(|shard| is_open(shard));
+        let ends = open.filter_map(|shard| shard.hash_key_range.as_ref()?.ending_hash_key.parse().ok());
+        let mut ends: Vec<u128> = ends.collect();
+        ends.sort_unstable();
+        Ok(ends)
     }
 
     /// Says that a shard has ended and its records are dealt with: its children may be read.
@@ -324,8 +334,12 @@ impl Source {
     }
 
     async fn list(&self, within: Duration) -> Result<Vec<Listed>, ReadError> {
+        Ok(self.list_shards(within).await?.into_iter().map(listed_as).collect())
+    }
+
+    async fn list_shards(&self, within: Duration) -> Result<Vec<Shard>, ReadError> {
         let start = Instant::now();
-        let (mut listed, mut page): (Vec<Listed>, Option<String>) = (Vec::new(), None);
+        let (mut listed, mut page): (Vec<Shard>, Option<String>) = (Vec::new(), None);
         loop {
             let ask = || {
                 let id = &self.stream.id;
@@ -338,7 +352,7 @@ impl Source {
             let Some(answer) = self.ask("list the shards of", left, ask).await? else {
                 return Err(self.busy("list the shards of", "the listing has expired".to_owned()));
             };
-            listed.extend(answer.shards.unwrap_or_default().into_iter().map(listed_as));
+            listed.extend(answer.shards.unwrap_or_default());
             page = answer.next_token;
             if page.is_none() {
                 return Ok(listed);
@@ -367,7 +381,11 @@ impl Source {
 }
 
 fn listed_as(shard: Shard) -> Listed {
-    let open = shard.sequence_number_range.is_none_or(|range| range.ending_sequence_number.is_none());
+    let open = is_open(&shard);
     let parents = [shard.parent_shard_id, shard.adjacent_parent_shard_id];
     Listed { shard: shard.shard_id, parents: parents.into_iter().flatten().collect(), open }
+}
+
+fn is_open(shard: &Shard) -> bool {
+    shard.sequence_number_range.as_ref().is_none_or(|range| range.ending_sequence_number.is_none())
 }

@@ -2,8 +2,9 @@
 //! stream, for the local event source to cut into batches.
 //!
 //! What a file holds is decided by its content, and by its name only where the content leaves a
-//! choice: yellow or green trip records as CSV ([`tlc`]), JSON lines ([`lines`]), or one saved
-//! Lambda event ([`saved_event`]); each of them plain or gzipped.
+//! choice: trip records as Parquet ([`parquet`]), yellow or green ones as CSV ([`tlc`]), JSON lines
+//! ([`lines`]), or one saved Lambda event ([`saved_event`]); all but Parquet plain or compressed by gzip,
+//! Zstandard or LZ4 (frames).
 //!
 //! A file is one source partition: its URL, one shard, and as source epoch the fingerprint of its
 //! first record's line. So a file that has grown goes on where it ended, and another file under the
@@ -19,10 +20,12 @@ use tripline_stream::mapping::PutRecord;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub mod lines;
+pub mod parquet;
 pub mod saved_event;
 pub mod text;
 pub mod tlc;
 
+pub use parquet::ParquetError;
 pub use saved_event::SavedEvent;
 pub use text::{LONGEST_LINE_BYTES, Progress};
 pub use tlc::HeaderError;
@@ -32,7 +35,9 @@ use text::{Line, LineReader};
 /// The one shard of a file.
 pub const SHARD: &str = "shardId-000000000000";
 
-const EXTENSIONS: [&str; 4] = ["csv", "json", "jsonl", "ndjson"];
+const EXTENSIONS: [&str; 5] = ["csv", "json", "jsonl", "ndjson", "parquet"];
+/// Of a file that is compressed.
+const COMPRESSIONS: [&str; 3] = ["gz", "lz4", "zst"];
 
 /// One record of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +103,14 @@ pub enum SourceError {
         /// What its header lacks.
         error: HeaderError,
     },
+    /// A Parquet file of another kind, or a damaged one.
+    #[error("{path}: {error}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: ParquetError,
+    },
     /// JSON that is neither records, one a line, nor an event.
     #[error("{path}: it holds {what}; write one JSON object a line, or save a function's event as it is")]
     NotRecords {
@@ -107,7 +120,9 @@ pub enum SourceError {
         what: &'static str,
     },
     /// A folder without a file that could be read.
-    #[error("{path}: the folder holds no .csv, .json, .jsonl or .ndjson file (each may end in .gz)")]
+    #[error(
+        "{path}: the folder holds no .parquet, .csv, .json, .jsonl or .ndjson file (each but the first may end in .gz, .lz4 or .zst)"
+    )]
     Empty {
         /// The folder.
         path: PathBuf,
@@ -134,6 +149,7 @@ pub struct RecordSource {
 enum Rows {
     Trips(tlc::TripRows),
     Lines(lines::JsonLines),
+    Parquet(parquet::ParquetTrips),
 }
 
 impl RecordSource {
@@ -163,6 +179,8 @@ impl RecordSource {
         match &self.rows {
             Rows::Trips(rows) => rows.unfinished(),
             Rows::Lines(lines) => lines.unfinished(),
+            // Its end tells what it holds: it is whole, or no Parquet.
+            Rows::Parquet(_) => None,
         }
     }
 }
@@ -175,6 +193,7 @@ impl Iterator for RecordSource {
         let (position, entry) = match &mut self.rows {
             Rows::Trips(rows) => (rows.next_number(), rows.next_entry()),
             Rows::Lines(lines) => (lines.next_number(), lines.next_entry()),
+            Rows::Parquet(trips) => (trips.next_number(), trips.next_entry()),
         };
         let interrupted = |error| SourceError::Interrupted { path: self.path.clone(), position, error };
         entry.map_err(interrupted).transpose()
@@ -192,8 +211,8 @@ impl std::fmt::Debug for RecordSource {
 }
 
 /// The files that a path names: the file itself, or all files below a folder whose names end in
-/// `.csv`, `.json`, `.jsonl` or `.ndjson`, or in one of these and `.gz`, sorted by path. Hidden
-/// files and folders are left out.
+/// `.parquet`, `.csv`, `.json`, `.jsonl` or `.ndjson`, or in one of these and `.gz`, `.lz4` or `.zst`,
+/// sorted by path. Hidden files and folders are left out.
 ///
 /// # Errors
 /// When there is no such path, a folder cannot be listed, or a folder holds no such file.
@@ -248,6 +267,17 @@ pub fn open_whole(path: &Path) -> Result<Source, SourceError> {
 fn open_file(path: &Path, whole: bool) -> Result<Source, SourceError> {
     let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
     let url = file_url(path).map_err(unreadable)?;
+    if parquet::is_parquet(path).map_err(unreadable)? {
+        let wrong = |error| SourceError::Parquet { path: path.to_owned(), error };
+        let (rows, epoch, progress) = parquet::ParquetTrips::open(path).map_err(wrong)?;
+        let partition = SourcePartition { source: url, epoch, partition: SHARD.to_owned() };
+        return Ok(Source::Records(RecordSource {
+            path: path.to_owned(),
+            partition,
+            progress,
+            rows: Rows::Parquet(rows),
+        }));
+    }
     let text = text::open(path).map_err(unreadable)?;
     let mut lines = LineReader::new(text.reader, whole || text.compressed);
     let (rows, first) = match content(path, &mut lines).map_err(unreadable)? {
@@ -352,12 +382,12 @@ fn first_line(lines: &mut LineReader, complete: impl Fn(&[u8]) -> bool) -> io::R
     Ok(first)
 }
 
-/// The extension in lower case, with `.gz` looked through.
+/// The extension in lower case, with a compression's looked through.
 fn extension(path: &Path) -> Option<String> {
     let lower =
         |path: &Path| path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     match lower(path) {
-        Some(gz) if gz == "gz" => lower(Path::new(path.file_stem()?)),
+        Some(packed) if COMPRESSIONS.contains(&packed.as_str()) => lower(Path::new(path.file_stem()?)),
         other => other,
     }
 }

@@ -1,4 +1,4 @@
-//! Reading text files line by line: numbered, in bounded memory, gunzipped where needed.
+//! Reading text files line by line: numbered, in bounded memory, decompressed where needed.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
+use lz4_flex::frame::FrameDecoder;
 
 /// The longest line that becomes a record, without its line ending: 10 MiB, the most that a Kinesis
 /// record can hold.
@@ -14,6 +15,8 @@ pub const LONGEST_LINE_BYTES: usize = 10 * 1024 * 1024;
 
 const BUFFER_BYTES: usize = 128 * 1024;
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+const LZ4_MAGIC: &[u8] = &[0x04, 0x22, 0x4d, 0x18];
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How far a file has been read, in bytes as they lie on disk (of the compressed file, then). A
@@ -25,6 +28,16 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// For a file of this many bytes, of which none has been read.
+    pub(crate) fn of(total: u64) -> Self {
+        Self { total, read: Arc::default() }
+    }
+
+    /// Says that this many of its bytes have been read.
+    pub(crate) fn reached(&self, bytes: u64) {
+        self.read.store(bytes, Ordering::Relaxed);
+    }
+
     /// Size of the file when it was opened; a file that grows may be read beyond it.
     #[must_use]
     pub const fn bytes_total(&self) -> u64 {
@@ -35,6 +48,22 @@ impl Progress {
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
+    }
+}
+
+/// All frames of an LZ4 file: the decoder by itself says at the end of each that there is no more.
+struct Lz4Frames<R: BufRead> {
+    decoder: FrameDecoder<R>,
+}
+
+impl<R: BufRead> Read for Lz4Frames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() || self.decoder.get_mut().fill_buf()?.is_empty() {
+                return Ok(count);
+            }
+        }
     }
 }
 
@@ -57,22 +86,32 @@ impl Read for Counted {
 pub(crate) struct Text {
     pub(crate) reader: Box<dyn BufRead + Send>,
     pub(crate) progress: Progress,
-    /// Gzip, told by its first bytes and not by its name.
+    /// Gzip, Zstandard or LZ4, told by its first bytes and not by its name.
     pub(crate) compressed: bool,
 }
 
-/// Opens a file for reading as text; several gzip members after one another are read as one text.
+/// Opens a file for reading as text; several gzip members, or frames of Zstandard or LZ4, after one another
+/// are read as one text.
 pub(crate) fn open(path: &Path) -> io::Result<Text> {
     let file = File::open(path)?;
-    let progress = Progress { total: file.metadata()?.len(), read: Arc::default() };
+    let progress = Progress::of(file.metadata()?.len());
     let counted = Counted { file, read: Arc::clone(&progress.read) };
     let mut plain = BufReader::with_capacity(BUFFER_BYTES, counted);
-    let compressed = plain.fill_buf()?.starts_with(GZIP_MAGIC);
-    let mut reader: Box<dyn BufRead + Send> = if compressed {
+    let start = plain.fill_buf()?;
+    let (gzip, zstd) = (start.starts_with(GZIP_MAGIC), start.starts_with(ZSTD_MAGIC));
+    let lz4 = start.starts_with(LZ4_MAGIC);
+    let mut reader: Box<dyn BufRead + Send> = if gzip {
         Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(plain)))
+    } else if zstd {
+        let decoder = zstd::stream::read::Decoder::with_buffer(plain)?;
+        Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder))
+    } else if lz4 {
+        let frames = Lz4Frames { decoder: FrameDecoder::new(plain) };
+        Box::new(BufReader::with_capacity(BUFFER_BYTES, frames))
     } else {
         Box::new(plain)
     };
+    let compressed = gzip || zstd || lz4;
     if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
         reader.consume(BYTE_ORDER_MARK.len());
     }

@@ -35,7 +35,9 @@ pub enum HeaderError {
     )]
     NotTrips,
     /// For-hire vehicles.
-    #[error("it holds for-hire vehicle trips; only yellow and green trip records are read")]
+    #[error(
+        "it holds for-hire vehicle trips; as CSV only yellow and green ones are read: take the Parquet file"
+    )]
     ForHire,
     /// A file from before the taxi zones.
     #[error(
@@ -50,8 +52,9 @@ pub enum HeaderError {
     Twice(String),
 }
 
+/// What a member holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Integer,
     Decimal,
     Time,
@@ -64,7 +67,7 @@ enum Kind {
 
 /// Members of an event in their order, with the column they come from, in lower case; `?pep` stands
 /// for `tpep` (yellow) and `lpep` (green).
-const MEMBERS: [(&str, &str, Kind); 24] = [
+pub(super) const MEMBERS: [(&str, &str, Kind); 25] = [
     ("vendor_id", "vendorid", Kind::Integer),
     ("pickup_datetime", "?pep_pickup_datetime", Kind::Time),
     ("dropoff_datetime", "?pep_dropoff_datetime", Kind::Time),
@@ -88,6 +91,7 @@ const MEMBERS: [(&str, &str, Kind); 24] = [
     ("cbd_congestion_fee", "cbd_congestion_fee", Kind::Decimal),
     ("ehail_fee", "ehail_fee", Kind::Decimal),
     ("trip_type", "trip_type", Kind::Integer),
+    ("request_source", "request_source", Kind::Text),
     ("cab_type", "", Kind::Cab),
 ];
 
@@ -251,13 +255,30 @@ fn split(line: &[u8]) -> Vec<std::borrow::Cow<'_, [u8]>> {
     }
 }
 
-fn push_member(event: &mut Vec<u8>, member: &str) {
+/// Begins a member: a comma where one is due, and its name.
+pub(super) fn push_member(event: &mut Vec<u8>, member: &str) {
     if event.len() > 1 {
         event.push(b',');
     }
     event.push(b'"');
     event.extend_from_slice(member.as_bytes());
     event.extend_from_slice(b"\":");
+}
+
+/// Text as the value that its member should have, or as text where it does not spell one.
+pub(super) fn push_value(event: &mut Vec<u8>, kind: Kind, text: &str) {
+    let before = event.len();
+    let spelled = match kind {
+        Kind::Integer => push_integer(event, text.as_bytes()),
+        Kind::Decimal => push_decimal(event, text.as_bytes()),
+        Kind::Time => push_time(event, text.as_bytes()),
+        Kind::Text | Kind::Cab | Kind::Identity => None,
+    };
+    if spelled.is_none() {
+        event.truncate(before);
+        // Text can always be written, and a Vec takes all.
+        let _ = serde_json::to_writer(event, text);
+    }
 }
 
 /// `1`, also where the file says `1.0`; `None` where the field is no whole number.
