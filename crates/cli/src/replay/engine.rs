@@ -107,6 +107,8 @@ pub(super) struct Engine {
     options: EngineOptions,
     input: mpsc::Receiver<Handed>,
     input_open: bool,
+    /// Why there is no more input, where that is not its end.
+    unread: Option<anyhow::Error>,
     /// Events that the stage has not taken yet.
     incoming: VecDeque<Event>,
     ready: VecDeque<Item>,
@@ -155,6 +157,7 @@ impl Engine {
             options,
             input,
             input_open: true,
+            unread: None,
             incoming: VecDeque::new(),
             ready: VecDeque::new(),
             chunk: Vec::new(),
@@ -198,6 +201,9 @@ impl Engine {
         while let Some(done) = self.in_flight.next().await {
             self.settle(done);
         }
+        if let Some(error) = self.unread.take() {
+            self.outcome.error.get_or_insert(error);
+        }
         self.outcome.checkpoint.complete =
             self.outcome.error.is_none() && !self.outcome.stopped && self.ahead.is_empty();
         self.remember();
@@ -209,10 +215,13 @@ impl Engine {
 
     /// Makes items of events until one is ready, or no event has come yet.
     fn stage(&mut self, now: Duration) {
-        while self.ready.is_empty() && self.input_open {
+        while self.ready.is_empty() {
             if let Some(event) = self.incoming.pop_front() {
                 self.stage.take(event, now, &mut self.ready);
                 continue;
+            }
+            if !self.input_open {
+                return;
             }
             match self.input.try_recv() {
                 Ok(handed) => self.receive(Some(handed), now),
@@ -229,8 +238,15 @@ impl Engine {
                 self.input_open = false;
                 self.stage.finish(now, &mut self.ready);
             }
-            Some(Handed::Failed(error)) => self.outcome.error = Some(error),
-            None => self.outcome.error = Some(anyhow::anyhow!("reading ended in a panic; report it, please")),
+            // What was read before goes out; what is held back stays, so that a later run has it in its turn.
+            Some(Handed::Failed(error)) => {
+                self.input_open = false;
+                self.unread = Some(error);
+            }
+            None => {
+                self.input_open = false;
+                self.unread = Some(anyhow::anyhow!("reading ended in a panic; report it, please"));
+            }
         }
     }
 

@@ -21,7 +21,9 @@ pub(super) struct Merge<I, F> {
     at_once: usize,
     streams: Vec<Option<Events>>,
     heads: BinaryHeap<Reverse<(Event, usize)>>,
-    failed: bool,
+    /// Comes after what was read before it.
+    failed: Option<anyhow::Error>,
+    ended: bool,
 }
 
 impl<I, F: FnMut(I) -> anyhow::Result<Events>> Merge<I, F> {
@@ -34,7 +36,8 @@ impl<I, F: FnMut(I) -> anyhow::Result<Events>> Merge<I, F> {
             at_once: at_once.max(1),
             streams: Vec::new(),
             heads: BinaryHeap::new(),
-            failed: false,
+            failed: None,
+            ended: false,
         }
     }
 
@@ -61,8 +64,9 @@ impl<I, F: FnMut(I) -> anyhow::Result<Events>> Merge<I, F> {
         if let Some(slot) = self.streams.get_mut(place)
             && let Some(events) = slot
         {
-            match events.next().transpose()? {
-                Some(next) => self.heads.push(Reverse((next, place))),
+            match events.next() {
+                Some(Ok(next)) => self.heads.push(Reverse((next, place))),
+                Some(Err(error)) => self.failed = Some(error),
                 None => *slot = None,
             }
         }
@@ -74,11 +78,14 @@ impl<I, F: FnMut(I) -> anyhow::Result<Events>> Iterator for Merge<I, F> {
     type Item = anyhow::Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
+        if self.ended {
             return None;
         }
-        let step = self.step();
-        self.failed = step.is_err();
+        let step = match self.failed.take() {
+            Some(error) => Err(error),
+            None => self.step(),
+        };
+        self.ended = step.is_err();
         step.transpose()
     }
 }
