@@ -149,7 +149,7 @@ pub struct RecordSource {
 enum Rows {
     Trips(tlc::TripRows),
     Lines(lines::JsonLines),
-    Parquet(parquet::ParquetTrips),
+    Parquet(Box<parquet::ParquetTrips>),
 }
 
 impl RecordSource {
@@ -275,7 +275,7 @@ fn open_file(path: &Path, whole: bool) -> Result<Source, SourceError> {
             path: path.to_owned(),
             partition,
             progress,
-            rows: Rows::Parquet(rows),
+            rows: Rows::Parquet(Box::new(rows)),
         }));
     }
     let text = text::open(path).map_err(unreadable)?;
