@@ -15,7 +15,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run files through the real handlers into a lake, as Lambda's event source mapping would.
+    /// Run files or a stream through the real handlers into a lake, as Lambda's event source mapping would.
     Run(run::RunArguments),
     /// Publish what lies in the journal of a lake, as the publish function does on its schedule.
     Publish(publish::PublishArguments),

@@ -178,8 +178,12 @@ impl StreamReader {
         let summary = answer.and_then(|answer| answer.stream_description_summary);
         let arn = summary.map(|summary| summary.stream_arn);
         arn.ok_or_else(|| source.busy("describe", "the answer has no ARN".to_owned()))
+    }
+
     /// The largest hash key of each open shard, ascending: a record belongs to the first of them that is not
     /// below the MD5 of its partition key. For those who must know where a record goes.
+    ///
+    /// # Errors
     /// [`ReadError`] when the stream does not tell its shards within `within`.
     pub async fn hash_key_ends(&self, within: Duration) -> Result<Vec<u128>, ReadError> {
         let listed = self.source.list_shards(within).await?;
