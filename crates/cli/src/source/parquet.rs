@@ -100,6 +100,9 @@ const HIGH_VOLUME: [(&str, &str, Kind); 27] = [
     ("cab_type", "", Kind::Cab),
 ];
 
+/// What files of trips have since they are no longer published as CSV; its event's last but `cab_type`.
+const SINCE_PARQUET: [(&str, &str, Kind); 1] = [("request_source", "request_source", Kind::Text)];
+
 /// Members of a for-hire trip, with the column they come from.
 const FOR_HIRE: [(&str, &str, Kind); 9] = [
     ("dispatching_base_num", "dispatching_base_num", Kind::Text),
@@ -278,7 +281,7 @@ fn wanted(names: &[String]) -> Result<(&'static str, Wanted), HeaderError> {
         return Err(HeaderError::NotTrips);
     };
     let mut members = Vec::with_capacity(table.len());
-    for (member, column, kind) in table {
+    for (member, column, kind) in table.iter().chain(&SINCE_PARQUET) {
         if matches!(kind, Kind::Identity | Kind::Cab) {
             members.push((*member, None, *kind));
             continue;

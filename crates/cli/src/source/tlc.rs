@@ -67,7 +67,7 @@ pub(super) enum Kind {
 
 /// Members of an event in their order, with the column they come from, in lower case; `?pep` stands
 /// for `tpep` (yellow) and `lpep` (green).
-pub(super) const MEMBERS: [(&str, &str, Kind); 25] = [
+pub(super) const MEMBERS: [(&str, &str, Kind); 24] = [
     ("vendor_id", "vendorid", Kind::Integer),
     ("pickup_datetime", "?pep_pickup_datetime", Kind::Time),
     ("dropoff_datetime", "?pep_dropoff_datetime", Kind::Time),
@@ -91,7 +91,6 @@ pub(super) const MEMBERS: [(&str, &str, Kind); 25] = [
     ("cbd_congestion_fee", "cbd_congestion_fee", Kind::Decimal),
     ("ehail_fee", "ehail_fee", Kind::Decimal),
     ("trip_type", "trip_type", Kind::Integer),
-    ("request_source", "request_source", Kind::Text),
     ("cab_type", "", Kind::Cab),
 ];
 
