@@ -4,7 +4,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -109,6 +109,30 @@ fn restarts_of_the_broker_and_members_that_come_and_die_neither_lose_nor_double_
     desk.tripline("run", &["--kafka", &servers, "--topic", "trips", "--until-end"], 0);
     assert_eq!(desk.seen(), (2 * SAMPLE, 0));
     drop(kafka);
+}
+
+#[test]
+fn a_replay_into_a_topic_is_read_from_it_to_the_last_event() {
+    let Some(kafka) = Kafka::shared_for("a replay into a topic") else { return };
+    let (servers, sample) = (kafka.bootstrap_servers(), repository().join("pipelines/taxi/sample"));
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    replay.args([
+        "replay",
+        "--kafka",
+        &servers,
+        "--topic",
+        "replayed",
+        "--speedup",
+        "0",
+        "--json",
+        "--input",
+    ]);
+    let output = replay.arg(sample).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let desk = taxi("unused");
+    desk.tripline("run", &["--kafka", &servers, "--topic", "replayed", "--until-end"], 0);
+    assert_eq!((desk.seen(), &told["records"]), ((SAMPLE, 0), &Value::from(SAMPLE)), "{told}");
 }
 
 #[test]

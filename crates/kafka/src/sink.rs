@@ -526,9 +526,11 @@ impl Line {
         for (name, value) in own_headers(event) {
             headers = headers.insert(Header { key: &name, value: Some(&value) });
         }
-        let headers = headers
-            .insert(Header { key: SOURCE_HEADER, value: Some(event.source.as_str()) })
-            .insert(Header { key: EVENT_TYPE_HEADER, value: Some(event.event_type) });
+        // Who sends what has no source leaves it empty.
+        let told = [(SOURCE_HEADER, event.source.as_str()), (EVENT_TYPE_HEADER, event.event_type)];
+        for (key, value) in told.into_iter().filter(|(_, value)| !value.is_empty()) {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
         let record = BaseRecord::with_opaque_to(topic, Box::new((index, reporter.clone())))
             .key(event.key.as_str())
             .payload(&*event.payload)

@@ -41,7 +41,7 @@ const REFERENCE_PREFIX: &str = "artifacts/kinesis-analytics-taxi-consumer/taxi-t
 
 /// Arguments of `tripline replay`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("to").args(["stream_name", "output", "function", "dry_run"]).required(true))]
+#[command(group = clap::ArgGroup::new("to").args(["stream_name", "kafka", "output", "function", "dry_run"]).required(true))]
 pub struct ReplayArguments {
     /// Files, folders, patterns, or s3://bucket/prefix: JSON lines of events, TLC trip records as CSV or
     /// Parquet; all but Parquet plain or compressed (.gz, .lz4, .zst).
@@ -78,6 +78,13 @@ pub struct ReplayArguments {
     /// URL of another Kinesis server, or of a VPC endpoint.
     #[arg(long, value_name = "URL", env = "TRIPLINE_KINESIS_ENDPOINT", help_heading = "Target")]
     endpoint: Option<String>,
+    /// Bootstrap servers of a Kafka cluster to send to; the functions' own variables, `TRIPLINE_KAFKA_…`, say
+    /// how to reach it.
+    #[arg(long, value_name = "HOST:PORT,…", requires = "topic", conflicts_with_all = ["stream_name", "watermarks", "aggregate"], help_heading = "Target")]
+    kafka: Option<String>,
+    /// Topic to send to.
+    #[arg(long, value_name = "TOPIC", requires = "kafka", help_heading = "Target")]
+    topic: Option<String>,
     /// File to write events into, one a line; - is standard output.
     #[arg(long, value_name = "FILE", help_heading = "Target")]
     output: Option<PathBuf>,
@@ -433,8 +440,11 @@ impl ReplayArguments {
             }
             return Ok(Arc::new(LinesTarget::file(path, goes_on)?));
         }
+        if let (Some(brokers), Some(topic)) = (&self.kafka, &self.topic) {
+            return self.kafka_target(brokers, topic, give_up_after);
+        }
         let Some(stream) = &self.stream_name else {
-            bail!("give --stream-name, --output, --function or --dry-run");
+            bail!("give --stream-name, --kafka, --output, --function or --dry-run");
         };
         ensure!(!stream.is_empty(), "--stream-name is empty: give the stream's name or ARN");
         let options = KinesisTargetOptions {
@@ -454,6 +464,22 @@ impl ReplayArguments {
         Ok(Arc::new(KinesisTarget::connect(options).await?))
     }
 
+    #[cfg(feature = "kafka")]
+    fn kafka_target(
+        &self,
+        brokers: &str,
+        topic: &str,
+        give_up_after: Duration,
+    ) -> anyhow::Result<Arc<dyn Target>> {
+        let in_flight = usize::from(self.in_flight);
+        Ok(Arc::new(target::KafkaTarget::connect(brokers, topic, in_flight, give_up_after)?))
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    fn kafka_target(&self, _: &str, _: &str, _: Duration) -> anyhow::Result<Arc<dyn Target>> {
+        bail!("this build cannot reach Kafka: build the tool with --features kafka")
+    }
+
     /// Of the files, and of the options on which depends what is sent and where.
     fn fingerprint(&self, inputs: &[Input]) -> String {
         let mut text = String::new();
@@ -469,6 +495,7 @@ impl ReplayArguments {
         let shares = [self.late_share, self.duplicate_share, self.poison_share];
         text.push_str(&format!("{shares:?} {} {} {}\n", self.late_by, self.seed, self.partition_key));
         text.push_str(&format!("{:?} {:?}\n", self.stream_name, self.output));
+        text.push_str(&format!("{:?} {:?}\n", self.kafka, self.topic));
         text.push_str(&format!("{:?} {} {}\n", self.function, self.function_name, self.shards));
         format!("{:032x}", xxh3_128(text.as_bytes()))
     }

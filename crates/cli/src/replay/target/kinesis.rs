@@ -3,16 +3,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use async_trait::async_trait;
 use md5::{Digest as _, Md5};
-use tokio::time::Instant;
 use tripline_kinesis::read::Start;
 use tripline_kinesis::{KinesisOptions, KinesisSink, StreamReader};
-use tripline_model::forward::Outgoing;
 use tripline_stream::kpl::{Aggregator, UserRecord};
-use tripline_stream::sink::{Fate, StreamSink as _};
 
+use super::sink::{Packed, put};
 use super::{Capacity, Delivered, Target, watermark_event};
 use crate::replay::stage::Item;
 
@@ -23,10 +21,6 @@ const REQUEST_BYTES: usize = 5 << 20;
 const AGGREGATE_BYTES: usize = 51_200;
 /// Of an item in an aggregate, beyond its key and data.
 const AGGREGATE_OVERHEAD: usize = 32;
-/// One try; what is not in the stream then is sent on with the next.
-const TRY: Duration = Duration::from_secs(30);
-/// A try that ends so long before its time has met what only an operator can mend.
-const EARLY: Duration = Duration::from_secs(10);
 /// How long the stream may take to tell its shards.
 const LIST: Duration = Duration::from_secs(20);
 
@@ -53,13 +47,6 @@ pub(in crate::replay) struct KinesisTarget {
     shards: Vec<u128>,
 }
 
-/// A record of the stream: one item, or several in an aggregate.
-struct Packed<'i> {
-    key: &'i str,
-    data: Cow<'i, [u8]>,
-    items: u64,
-}
-
 impl KinesisTarget {
     /// Connects to the stream.
     ///
@@ -83,8 +70,7 @@ impl KinesisTarget {
 
     fn pack<'i>(&self, items: &'i [Item]) -> Vec<Packed<'i>> {
         if !self.options.aggregate {
-            let alone = |item: &'i Item| Packed { key: &item.key, data: Cow::Borrowed(&item.data), items: 1 };
-            return items.iter().map(alone).collect();
+            return items.iter().map(Packed::alone).collect();
         }
         // An aggregate goes where its own key leads, and readers drop what belongs to another shard: so all
         // of it has one key, or keys of one shard.
@@ -111,9 +97,8 @@ impl KinesisTarget {
 
     /// One record of several items; an item alone stays as it is.
     fn aggregate<'i>(&self, items: Vec<&'i Item>) -> Vec<Packed<'i>> {
-        let alone = |item: &'i Item| Packed { key: &item.key, data: Cow::Borrowed(&item.data), items: 1 };
         let (Some(first), true) = (items.first().copied(), items.len() > 1) else {
-            return items.into_iter().map(alone).collect();
+            return items.into_iter().map(Packed::alone).collect();
         };
         let mut aggregator = Aggregator::default();
         let all_in = items.iter().all(|item| {
@@ -124,56 +109,7 @@ impl KinesisTarget {
             Some(data) if all_in => {
                 vec![Packed { key: &first.key, data: Cow::Owned(data), items: items.len() as u64 }]
             }
-            _ => items.into_iter().map(alone).collect(),
-        }
-    }
-
-    async fn put(&self, mut open: Vec<Packed<'_>>) -> anyhow::Result<Delivered> {
-        let mut delivered = Delivered::default();
-        let mut stuck = Duration::ZERO;
-        loop {
-            let events: Vec<Outgoing<'_>> = open
-                .iter()
-                .enumerate()
-                .map(|(record, packed)| Outgoing {
-                    record,
-                    event_type: "",
-                    key: packed.key.to_owned(),
-                    payload: Cow::Borrowed(packed.data.as_ref()),
-                    source: String::new(),
-                    headers: "",
-                })
-                .collect();
-            let began = Instant::now();
-            let sent = self.sink.send(&events, TRY).await;
-            let took = began.elapsed();
-            delivered.requests += sent.counts.requests;
-            delivered.retried += sent.counts.retried;
-            delivered.throttled += sent.counts.throttled;
-            let mut left = Vec::new();
-            let mut why = None;
-            for (packed, fate) in open.into_iter().zip(sent.fates) {
-                match fate {
-                    Fate::Taken => {}
-                    Fate::Refused { error } => {
-                        delivered.refused += packed.items;
-                        delivered.refusal.get_or_insert(error);
-                    }
-                    Fate::Open { error } => {
-                        why.get_or_insert(error);
-                        left.push(packed);
-                    }
-                }
-            }
-            let Some(why) = why else { return Ok(delivered) };
-            stuck = if sent.counts.taken > 0 { Duration::ZERO } else { stuck + took };
-            if stuck + EARLY < TRY && sent.counts.taken == 0 {
-                bail!("{why}");
-            }
-            if stuck >= self.options.give_up_after {
-                bail!("{why} (nothing was taken for {} s)", stuck.as_secs());
-            }
-            open = left;
+            _ => items.into_iter().map(Packed::alone).collect(),
         }
     }
 }
@@ -199,7 +135,7 @@ impl Target for KinesisTarget {
     }
 
     async fn send(&self, items: &[Item]) -> anyhow::Result<Delivered> {
-        self.put(self.pack(items)).await
+        put(&self.sink, self.pack(items), self.options.give_up_after).await
     }
 
     async fn watermark(&self, at_ms: i64) -> anyhow::Result<u64> {
@@ -212,7 +148,7 @@ impl Target for KinesisTarget {
             keys.push(found.context("no partition key leads to one of the shards: leave --watermarks out")?);
         }
         let packed = keys.iter().map(|key| Packed { key, data: Cow::Borrowed(&event), items: 1 }).collect();
-        self.put(packed).await?;
+        put(&self.sink, packed, self.options.give_up_after).await?;
         Ok(keys.len() as u64)
     }
 }

@@ -1,8 +1,11 @@
 //! Where events go.
 
 mod function;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod kinesis;
 mod lines;
+mod sink;
 
 use std::fmt::Debug;
 
@@ -11,6 +14,8 @@ use async_trait::async_trait;
 use super::stage::Item;
 
 pub(super) use function::{FunctionOptions, FunctionTarget};
+#[cfg(feature = "kafka")]
+pub(super) use kafka::KafkaTarget;
 pub(super) use kinesis::{KinesisTarget, KinesisTargetOptions};
 pub(super) use lines::LinesTarget;
 
