@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod events;
+pub mod generate;
 mod lake;
 pub mod publish;
 pub mod redrive;

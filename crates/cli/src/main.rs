@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tripline_cli::{audit, events, publish, redrive, replay, run, setup};
+use tripline_cli::{audit, events, generate, publish, redrive, replay, run, setup};
 
 /// Streaming ETL as AWS Lambda functions, on a laptop.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Setup(setup::SetupArguments),
     /// Replay events from files into a stream, in the order of their times and at their pace.
     Replay(Box<replay::ReplayArguments>),
+    /// Make events up, for as long as they are wanted, as the pipeline's `generate.toml` says.
+    Generate(generate::GenerateArguments),
     /// Write sample Lambda events made from trip records.
     Events(events::EventsArguments),
 }
@@ -44,6 +46,7 @@ async fn main() -> ExitCode {
         Command::Redrive(arguments) => redrive::run(&arguments).await,
         Command::Setup(arguments) => setup::run(&arguments).await,
         Command::Replay(arguments) => replay::run(&arguments).await,
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
     };
     match outcome {

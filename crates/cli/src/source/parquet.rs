@@ -1,5 +1,5 @@
 //! Trip records of the NYC Taxi & Limousine Commission as Parquet: yellow, green, for-hire (`fhv`) and
-//! high-volume for-hire vehicles (`fhvhv`), turned into the same trip events as [`tlc`](super::tlc) makes
+//! high-volume for-hire vehicles (`fhvhv`), turned into the same trip events as [`tlc`] makes
 //! of CSV.
 //!
 //! * Columns are found by name, in upper or lower case, whatever their type in that year's files: integers
