@@ -11,7 +11,7 @@ pub mod publish;
 pub mod redrive;
 pub mod replay;
 pub mod run;
-mod search;
 pub mod setup;
+mod sinks;
 pub mod source;
 mod text;

@@ -152,3 +152,30 @@ fn what_a_stream_did_not_take_is_sent_to_it_alone_once_it_does() {
     desk.run("more.jsonl");
     assert!(desk.tripline("redrive", &["--dry-run"], 0).contains("decode"));
 }
+
+#[test]
+fn a_run_that_would_feed_what_it_reads_or_skip_what_comes_between_two_runs_is_refused() {
+    let Some(server) = KinesisServer::shared_for("a run that would feed what it reads") else { return };
+    server.create_stream("trips-loop", 1).unwrap();
+    let mut desk = desk(server);
+    let latest = ["--kinesis", "trips-loop", "--kinesis-endpoint", server.endpoint(), "--start", "latest"];
+    let said = desk.tripline("run", &latest, 2);
+    assert!(said.contains("--positions"), "{said}");
+    desk.variables.push(("TRIPLINE_KINESIS_STREAM", "trips-loop".to_owned()));
+    let said = desk.tripline("run", &source(server, "trips-loop"), 2);
+    assert!(said.contains("is also the sink"), "{said}");
+}
+
+#[test]
+fn another_source_epoch_is_another_source() {
+    let Some(server) = KinesisServer::shared_for("another source epoch") else { return };
+    server.create_stream("trips-epoch", 1).unwrap();
+    put(server, "trips-epoch", 0..40);
+    let desk = desk(server);
+    let source = source(server, "trips-epoch");
+    for epoch in ["1", "2"] {
+        let printed = desk.tripline("run", &[source.as_slice(), &["--source-epoch", epoch]].concat(), 0);
+        assert!(printed.contains("records read                  40"), "{printed}");
+    }
+    assert_eq!(desk.seen(), (80, 0));
+}

@@ -49,6 +49,9 @@ enum State {
 impl Lineage {
     /// Takes in what is listed; `after` says how far shards have been read before.
     pub(crate) fn learn(&mut self, listed: Vec<Listed>, start: Start, after: &BTreeMap<String, Position>) {
+        // Where the stream was read before, a shard that is not known may have come since, or had nothing then:
+        // what it has is not skipped.
+        let start = if after.is_empty() { start } else { Start::TrimHorizon };
         let begun = std::mem::replace(&mut self.begun, true);
         for Listed { shard, parents, open } in listed {
             let state = match (after.get(&shard), start) {
@@ -92,6 +95,11 @@ impl Lineage {
             _ => None,
         });
         ready.collect()
+    }
+
+    /// Whether there are shards whose reading has not begun.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.shards.values().any(|shard| matches!(shard.state, State::Waiting(_)))
     }
 
     /// The reading of the shard begins.
@@ -179,13 +187,19 @@ mod tests {
         for start in [Start::TrimHorizon, Start::Latest] {
             let mut lineage = Lineage::default();
             lineage.learn(family(), start, &after);
-            let expected = match start {
-                Start::TrimHorizon => {
-                    vec![("b".to_owned(), Place::After(Position::new(7))), ("c".to_owned(), Place::Oldest)]
-                }
-                Start::Latest => vec![("b".to_owned(), Place::After(Position::new(7)))],
-            };
+            let expected =
+                vec![("b".to_owned(), Place::After(Position::new(7))), ("c".to_owned(), Place::Oldest)];
             assert_eq!(begun(&mut lineage), expected);
         }
+    }
+
+    #[test]
+    fn what_came_into_children_while_nobody_read_is_read() {
+        let after = BTreeMap::from([("a".to_owned(), Position::new(7))]);
+        let mut lineage = Lineage::default();
+        lineage.learn(family(), Start::Latest, &after);
+        assert_eq!(begun(&mut lineage), at(Place::After(Position::new(7)), &["a"]));
+        lineage.finish("a");
+        assert_eq!(begun(&mut lineage), at(Place::Oldest, &["b", "c"]));
     }
 }

@@ -194,6 +194,12 @@ impl StreamReader {
         Ok(ends)
     }
 
+    /// Whether there are shards, as far as is known, whose reading has not begun.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.lineage.is_waiting()
+    }
+
     /// Says that a shard has ended and its records are dealt with: its children may be read.
     pub fn finish(&mut self, shard: &str) {
         self.lineage.finish(shard);

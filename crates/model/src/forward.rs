@@ -54,9 +54,7 @@ impl Outgoing<'_> {
         json.push(b'}');
         json
     }
-}
 
-impl Outgoing<'_> {
     /// Its record's headers: names and bytes, in their order. What is no header is passed over.
     #[must_use]
     pub fn headers(&self) -> Vec<(String, Vec<u8>)> {

@@ -24,7 +24,7 @@ pub use logs::start_logs;
 pub use parse::parse_duration;
 use parse::{parse_bytes, parse_flag};
 pub use sinks::SinkSettings;
-pub use start::{StartError, connect_search, open_lake};
+pub use start::{StartError, connect_search, open_lake, search_environment};
 use tripline_lake::publish::{FileFormat, PublishOptions};
 use tripline_lake::redrive::AGAIN;
 use tripline_lake::store::StoreOptions;

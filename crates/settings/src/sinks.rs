@@ -53,6 +53,15 @@ impl SinkSettings {
         reader.finish(settings)
     }
 
+    /// Bootstrap servers and topic of the Kafka sink, where there is one.
+    #[must_use]
+    pub fn kafka_topic(&self) -> Option<(&str, &str)> {
+        #[cfg(feature = "kafka")]
+        return self.kafka.as_ref().map(|kafka| (&*kafka.options.bootstrap_servers, &*kafka.topic));
+        #[cfg(not(feature = "kafka"))]
+        None
+    }
+
     pub(crate) fn read(reader: &mut Reader) -> Self {
         let (search, kinesis, kafka) = (reader.search(), reader.kinesis(), reader.kafka());
         let set_up = [

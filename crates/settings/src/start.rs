@@ -57,7 +57,12 @@ pub async fn connect_search(
     environment: &Environment,
 ) -> Result<Option<SearchSink>, SearchError> {
     let Some(options) = settings.search.clone() else { return Ok(None) };
+    SearchSink::connect(Arc::clone(pipeline), options, search_environment(environment)).await.map(Some)
+}
+
+/// The time and the randomness of the lake's environment, for the search cluster.
+#[must_use]
+pub fn search_environment(environment: &Environment) -> tripline_search::Environment {
     let (clock, entropy) = (Arc::clone(&environment.clock), Arc::clone(&environment.entropy));
-    let environment = tripline_search::Environment::new(move || clock.now_ms(), move || entropy.next());
-    SearchSink::connect(Arc::clone(pipeline), options, environment).await.map(Some)
+    tripline_search::Environment::new(move || clock.now_ms(), move || entropy.next())
 }

@@ -13,7 +13,7 @@ use tripline_model::decode::{Reason, Stage};
 use tripline_model::time;
 
 use crate::lake::LakeArguments;
-use crate::search::SearchArguments;
+use crate::sinks::SinkArguments;
 use batches::BatchesOf;
 use send::Senders;
 
@@ -23,7 +23,7 @@ pub struct RedriveArguments {
     #[command(flatten)]
     lake: LakeArguments,
     #[command(flatten)]
-    search: SearchArguments,
+    sinks: SinkArguments,
     /// Instead of dead letters: batches that an event source mapping gave up, as it wrote them to its
     /// on-failure destination. A folder or s3://bucket/prefix.
     #[arg(long, value_name = "URL", conflicts_with_all = ["since", "until", "reason", "type", "stage", "list"])]
@@ -92,7 +92,7 @@ pub async fn run(arguments: &RedriveArguments) -> anyhow::Result<ExitCode> {
         return letters::list(&*store).await;
     }
     let lake = Lake::open(Arc::clone(&store), Environment::default(), &pipeline.id).await?;
-    let senders = Senders::new(&pipeline, &lake, &arguments.search).await?;
+    let senders = Senders::new(&pipeline, &lake, &arguments.sinks).await?;
     match &arguments.failed_batches {
         Some(url) => {
             let batches = arguments.lake.open_other(url).await?;

@@ -13,7 +13,7 @@ use tripline_model::decode::Stage;
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Payload, SourceRecord};
 
-use crate::search::SearchArguments;
+use crate::sinks::SinkArguments;
 use crate::text::grouped;
 
 /// The time that a batch has, as Lambda's longest invocation.
@@ -41,9 +41,9 @@ impl Senders {
     pub(super) async fn new(
         pipeline: &Arc<Pipeline>,
         lake: &Lake,
-        search: &SearchArguments,
+        sinks: &SinkArguments,
     ) -> anyhow::Result<Self> {
-        let connected = search.connect(pipeline, lake.environment()).await?.connected;
+        let connected = sinks.connect(pipeline, lake.environment()).await?.connected;
         let feeding = |sinks| {
             let clock = Arc::clone(&lake.environment().clock);
             Ingest::feeding(sinks, Arc::clone(pipeline), clock, IngestOptions::default())

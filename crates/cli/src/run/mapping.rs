@@ -19,7 +19,7 @@ use tripline_stream::sink::SentCounts;
 
 use super::drill::Drill;
 use crate::publish::RIVAL_PAUSE;
-use crate::search::{SearchArguments, SinkChoices};
+use crate::sinks::{SinkArguments, SinkChoices};
 
 /// Tries of a file's batch before the run is given up; Lambda would send it to the on-failure destination.
 pub(super) const ATTEMPTS: u32 = 5;
@@ -31,13 +31,15 @@ const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration
 const INVOCATION_MS: i64 = 15 * 60 * 1000;
 
 /// How the mapping behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct MappingOptions {
     pub(super) format: FileFormat,
     /// Seed of a fault drill.
     pub(super) seed: Option<u64>,
     /// Tries of one batch.
     pub(super) attempts: u32,
+    /// Epoch of all sources.
+    pub(super) source_epoch: String,
 }
 
 /// Waits before a try once more.
@@ -96,7 +98,7 @@ impl Mapping {
         pipeline: Arc<Pipeline>,
         store: Arc<dyn ObjectStore>,
         options: MappingOptions,
-        search: &SearchArguments,
+        search: &SinkArguments,
     ) -> anyhow::Result<Self> {
         let drill = options.seed.map(Drill::new);
         let mut environment = Environment::default();
@@ -105,7 +107,7 @@ impl Mapping {
         }
         let lake = Lake::open(Arc::clone(&store), environment.clone(), &pipeline.id).await?;
         let sinks = search.connect(&pipeline, &environment).await?;
-        let ingest = start_ingest(&pipeline, &lake, &sinks);
+        let ingest = start_ingest(&pipeline, &lake, &sinks, &options.source_epoch);
         let search = sinks.connected.names().contains(&Role::Search).then(SearchCounts::default);
         let (delivered, published) = (Delivered { search, ..Delivered::default() }, Vec::new());
         Ok(Self { pipeline, store, options, environment, drill, lake, sinks, ingest, delivered, published })
@@ -113,6 +115,11 @@ impl Mapping {
 
     pub(super) fn lake(&self) -> &Lake {
         &self.lake
+    }
+
+    /// Epoch of all sources.
+    pub(super) fn source_epoch(&self) -> &str {
+        &self.options.source_epoch
     }
 
     /// Whether the lake is the only sink.
@@ -243,7 +250,7 @@ impl Mapping {
     async fn revive(&mut self) -> anyhow::Result<()> {
         self.delivered.deaths += 1;
         self.lake = Lake::open(Arc::clone(&self.store), self.environment.clone(), &self.pipeline.id).await?;
-        self.ingest = start_ingest(&self.pipeline, &self.lake, &self.sinks);
+        self.ingest = start_ingest(&self.pipeline, &self.lake, &self.sinks, &self.options.source_epoch);
         Ok(())
     }
 }
@@ -254,8 +261,9 @@ pub(super) enum Outcome {
     Died,
 }
 
-fn start_ingest(pipeline: &Arc<Pipeline>, lake: &Lake, sinks: &SinkChoices) -> Ingest {
-    let options = IngestOptions { partial_responses: true, ..IngestOptions::default() };
+fn start_ingest(pipeline: &Arc<Pipeline>, lake: &Lake, sinks: &SinkChoices, epoch: &str) -> Ingest {
+    let source_epoch = epoch.to_owned();
+    let options = IngestOptions { source_epoch, partial_responses: true, ..IngestOptions::default() };
     let clock = Arc::clone(&lake.environment().clock);
     Ingest::feeding(sinks.connected.all(lake), Arc::clone(pipeline), clock, options)
 }

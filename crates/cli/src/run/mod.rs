@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
-use tripline_lake::checkpoint;
 use tripline_lake::journal::entry::Totals;
+use tripline_lake::{Role, checkpoint};
 use tripline_stream::mapping::{Batcher, MappingSettings, PutRecord, ShardOrigin};
 
 use crate::lake::{FormatArguments, LakeArguments};
-use crate::search::SearchArguments;
+use crate::sinks::SinkArguments;
 use crate::source::{self, Entry, RecordSource, Source};
 use crate::text::grouped;
 use kafka::KafkaArguments;
@@ -32,9 +33,9 @@ pub struct RunArguments {
     #[command(flatten)]
     lake: LakeArguments,
     #[command(flatten)]
-    search: SearchArguments,
-    /// Files or folders: JSON lines of events, TLC trip records as CSV, or saved Lambda events; each
-    /// plain or gzip'd.
+    sinks: SinkArguments,
+    /// Files or folders: JSON lines of events, TLC trip records as CSV or Parquet, or saved Lambda events; all but
+    /// Parquet plain or compressed with gzip, Zstandard or LZ4.
     #[arg(long, value_name = "PATH", required_unless_present_any = ["kinesis", "kafka"], num_args = 1..)]
     input: Vec<PathBuf>,
     #[command(flatten)]
@@ -53,6 +54,9 @@ pub struct RunArguments {
     no_publish: bool,
     #[command(flatten)]
     format: FormatArguments,
+    /// Epoch of all sources: another one where a stream or topic was made anew under its old name.
+    #[arg(long, value_name = "EPOCH", default_value = "", env = "TRIPLINE_SOURCE_EPOCH")]
+    source_epoch: String,
     /// Fault drill: deliver batches twice and re-cut, and let the functions die in between.
     #[arg(long, value_name = "SEED")]
     seed_faults: Option<u64>,
@@ -69,8 +73,9 @@ pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         arguments.input.iter().map(|path| source::files(path)).collect::<Result<Vec<_>, _>>()?.concat();
     let format = arguments.format.of(&pipeline);
     let attempts = if files.is_empty() { STREAM_ATTEMPTS } else { ATTEMPTS };
-    let options = MappingOptions { format, seed: arguments.seed_faults, attempts };
-    let mapping = Mapping::start(pipeline.clone(), store.clone(), options, &arguments.search).await?;
+    let source_epoch = arguments.source_epoch.clone();
+    let options = MappingOptions { format, seed: arguments.seed_faults, attempts, source_epoch };
+    let mapping = Mapping::start(pipeline.clone(), store.clone(), options, &arguments.sinks).await?;
     let before = if arguments.no_publish { None } else { Some(committed(&mapping).await?) };
     let began = Instant::now();
     let mut run = Run {
@@ -86,6 +91,7 @@ pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     };
     let RunArguments { stream, kafka, .. } = arguments;
     if stream.kinesis.is_some() || kafka.kafka.is_some() {
+        arguments.refuse_loop().await?;
         run.bar = live();
         run.stop_on_interrupt();
     } else {
@@ -128,6 +134,32 @@ pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     };
     summary.print();
     Ok(ExitCode::SUCCESS)
+}
+
+impl RunArguments {
+    /// A run that fed what it reads would go on for ever.
+    async fn refuse_loop(&self) -> anyhow::Result<()> {
+        let sinks = self.sinks.settings().await?;
+        let name = |stream: &str| stream.rsplit('/').next().unwrap_or_default().to_owned();
+        if let (Some(source), Some(sink)) = (&self.stream.kinesis, &sinks.kinesis)
+            && sinks.names.contains(&Role::Kinesis)
+            && name(source) == name(&sink.stream)
+        {
+            bail!(
+                "the stream {source} is also the sink, TRIPLINE_KINESIS_STREAM: choose another one, or leave it out"
+            );
+        }
+        if let (Some(brokers), Some((of_sink, topic))) = (&self.kafka.kafka, sinks.kafka_topic())
+            && sinks.names.contains(&Role::Kafka)
+            && self.kafka.topic.iter().any(|source| source == topic)
+            && brokers.split(',').any(|broker| of_sink.split(',').any(|other| other.trim() == broker.trim()))
+        {
+            bail!(
+                "the topic {topic} is also the sink, TRIPLINE_KAFKA_TOPIC: choose another one, or leave it out"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// What the lake has published so far.

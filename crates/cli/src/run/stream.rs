@@ -1,14 +1,17 @@
 //! A stream as the source: read until it is stopped, or until all that was there is in.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use futures_util::future::join_all;
 use tripline_kinesis::KinesisOptions;
 use tripline_kinesis::read::{Polled, ReadError, ShardReader, Start, StreamReader};
-use tripline_lake::{Role, checkpoint};
+use tripline_lake::clock::{Clock as _, SystemClock};
+use tripline_lake::{Lane, Role, checkpoint};
 use tripline_model::source::Position;
 use tripline_stream::mapping::{Batcher, MappingSettings, PutRecord, ShardOrigin};
 
@@ -16,8 +19,10 @@ use super::Run;
 
 /// A request to the stream waits for an answer so long.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at a stream that has nothing new: each shard allows five a second, and others read too.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks at a shard: it allows five a second, and others read too.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The same where it had nothing new.
+const IDLE_PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks for shards that are new.
 const LOOK_FOR_SHARDS: Duration = Duration::from_secs(30);
 /// What was read is published after this time, if not before.
@@ -39,14 +44,15 @@ pub(super) struct StreamArguments {
     /// the lake alone goes on where the lake is, and others begin at --start.
     #[arg(long, value_name = "FILE", requires = "kinesis")]
     positions: Option<PathBuf>,
-    /// Where to begin a shard, or a topic-partition, that has not been read before.
-    #[arg(long, value_name = "WHERE", value_enum, default_value_t = Begin::TrimHorizon)]
+    /// Where to begin a stream or topic that has not been read before.
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t = Begin::TrimHorizon, conflicts_with = "input")]
     pub(super) start: Begin,
     /// Seconds that a batch waits to be full.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=300))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=300), conflicts_with = "input")]
     pub(super) window: u64,
-    /// Stop when all that was there is in, instead of going on until the run is interrupted.
-    #[arg(long)]
+    /// Stop when each shard or topic-partition has been read to its end once, instead of going on until the run
+    /// is interrupted.
+    #[arg(long, conflicts_with = "input")]
     pub(super) until_end: bool,
 }
 
@@ -85,108 +91,172 @@ struct Shard {
     batcher: Batcher,
     /// When the batch's first record came.
     gathering_since: Option<Instant>,
-    /// It had nothing more at the last look.
+    /// All that it had at some look has been read.
     is_caught_up: bool,
+    /// When it may be looked at again.
+    not_before: Instant,
+}
+
+/// A stream that is being read.
+struct Reading<'r> {
+    run: &'r mut Run,
+    arguments: &'r StreamArguments,
+    stream: StreamReader,
+    arn: String,
+    settings: MappingSettings,
+    shards: Vec<Shard>,
+    positions: BTreeMap<String, Position>,
+    /// When the reading began, milliseconds since 1970 UTC.
+    began_ms: i64,
 }
 
 /// Reads the stream into the run's mapping.
 pub(super) async fn kinesis(run: &mut Run, arguments: &StreamArguments, stream: &str) -> anyhow::Result<()> {
-    let options = arguments.options(stream);
-    let arn =
-        StreamReader::connect(&options, arguments.start.into(), BTreeMap::new()).await?.arn(PATIENCE).await?;
-    let mut positions = match &arguments.positions {
+    ensure!(
+        arguments.start == Begin::TrimHorizon || arguments.positions.is_some(),
+        "--start latest needs --positions FILE: without it the next run would begin anew, and what comes between the \
+         two would be skipped"
+    );
+    let (options, start) = (arguments.options(stream), arguments.start.into());
+    let arn = StreamReader::connect(&options, start, BTreeMap::new()).await?.arn(PATIENCE).await?;
+    let positions = match &arguments.positions {
         Some(file) => load(file)?,
         None if run.mapping.is_lake_alone() => of_lake(run, &arn).await?,
         None => BTreeMap::new(),
     };
-    let mut stream = StreamReader::connect(&options, arguments.start.into(), positions.clone()).await?;
+    let stream = StreamReader::connect(&options, start, positions.clone()).await?;
     let settings = MappingSettings { batch_size: run.batch_size, ..run.mapping.settings() };
-    let window = Duration::from_secs(arguments.window);
-    let mut shards: Vec<Shard> = Vec::new();
-    let mut looked_at: Option<Instant> = None;
-    loop {
-        if looked_at.is_none_or(|at| at.elapsed() >= LOOK_FOR_SHARDS) {
-            for reader in stream.shards(PATIENCE).await? {
-                let origin = ShardOrigin {
-                    source: arn.clone(),
-                    shard: reader.shard().to_owned(),
-                    invoke_identity_arn: "local".to_owned(),
-                };
-                let batcher = Batcher::new(origin.clone(), settings);
-                shards.push(Shard { reader, origin, batcher, gathering_since: None, is_caught_up: false });
-            }
-            looked_at = Some(Instant::now());
-        }
-        let stopped = run.is_stopped();
-        let polled =
-            join_all(shards.iter_mut().map(|shard| shard.reader.poll(run.batch_size, PATIENCE))).await;
-        let (mut idle, mut ended) = (true, Vec::new());
-        for (shard, polled) in shards.iter_mut().zip(polled) {
-            let Polled { records, behind, ended: is_end } = match polled {
-                Ok(polled) => polled,
-                // It is waited for, as by Lambda.
-                Err(error @ ReadError::Busy { .. }) => {
-                    run.note_once(&error.to_string());
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            idle &= records.is_empty();
-            shard.is_caught_up = is_end || records.is_empty() && behind.is_none_or(|behind| behind.is_zero());
-            run.read += records.len() as u64;
-            for record in records {
-                shard.gathering_since.get_or_insert_with(Instant::now);
-                if let Some(batch) = shard.batcher.push(record) {
-                    shard.deliver(run, batch, &mut positions).await?;
-                }
-            }
-            let is_due = shard.gathering_since.is_some_and(|since| since.elapsed() >= window);
-            if (is_due || is_end || stopped || shard.is_caught_up && arguments.until_end)
-                && let Some(batch) = shard.batcher.finish()
-            {
-                shard.deliver(run, batch, &mut positions).await?;
-            }
-            if is_end {
-                ended.push(shard.reader.shard().to_owned());
-            }
-            if let Some(file) = &arguments.positions {
-                save(file, &positions)?;
-            }
-        }
-        if stopped {
-            return Ok(());
-        }
-        for shard in &ended {
-            stream.finish(shard);
-            // Its children may be read now.
-            looked_at = None;
-        }
-        shards.retain(|shard| !ended.iter().any(|ended| ended == shard.reader.shard()));
-        if arguments.until_end && ended.is_empty() && shards.iter().all(|shard| shard.is_caught_up) {
-            return Ok(());
-        }
-        run.publish_if_due().await?;
-        run.show(&format!("{} shards", shards.len()));
-        if idle && ended.is_empty() {
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
+    let began_ms = SystemClock.now_ms();
+    Reading { run, arguments, stream, arn, settings, shards: Vec::new(), positions, began_ms }.go().await
 }
 
-impl Shard {
-    async fn deliver(
-        &mut self,
-        run: &mut Run,
-        batch: Vec<PutRecord>,
-        positions: &mut BTreeMap<String, Position>,
-    ) -> anyhow::Result<()> {
-        let last = batch.last().map(|record| record.sequence);
-        run.batch(&self.origin, batch).await?;
-        self.gathering_since = None;
-        if let Some(last) = last {
-            positions.insert(self.reader.shard().to_owned(), last);
+impl Reading<'_> {
+    async fn go(mut self) -> anyhow::Result<()> {
+        let mut look_at = Instant::now();
+        loop {
+            if Instant::now() >= look_at {
+                self.look_for_shards().await?;
+                look_at = Instant::now() + LOOK_FOR_SHARDS;
+            }
+            let is_last = self.run.is_stopped();
+            let ended = self.poll(is_last).await?;
+            if is_last {
+                return Ok(());
+            }
+            if !ended.is_empty() {
+                ended.iter().for_each(|shard| self.stream.finish(shard));
+                self.shards.retain(|shard| !ended.iter().any(|ended| ended == shard.reader.shard()));
+                // Their children may be read now.
+                look_at = Instant::now();
+            }
+            let is_read = !self.stream.is_waiting() && self.shards.iter().all(|shard| shard.is_caught_up);
+            if self.arguments.until_end && ended.is_empty() && !self.shards.is_empty() && is_read {
+                return Ok(());
+            }
+            self.run.publish_if_due().await?;
+            self.run.show(&format!("{} shards", self.shards.len()));
+            let next = self.shards.iter().map(|shard| shard.not_before).chain([look_at]).min();
+            tokio::time::sleep_until(next.unwrap_or(look_at).into()).await;
+        }
+    }
+
+    async fn look_for_shards(&mut self) -> anyhow::Result<()> {
+        let readers = match self.stream.shards(PATIENCE).await {
+            Ok(readers) => readers,
+            // It is waited for, as by Lambda.
+            Err(error @ ReadError::Busy { .. }) => {
+                self.run.note_once(&error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for reader in readers {
+            let origin = ShardOrigin {
+                source: self.arn.clone(),
+                shard: reader.shard().to_owned(),
+                invoke_identity_arn: "local".to_owned(),
+            };
+            let batcher = Batcher::new(origin.clone(), self.settings);
+            let (gathering_since, is_caught_up, not_before) = (None, false, Instant::now());
+            self.shards.push(Shard { reader, origin, batcher, gathering_since, is_caught_up, not_before });
         }
         Ok(())
+    }
+
+    /// Looks at every shard whose time it is, and delivers what is due. Returns the shards that have ended.
+    async fn poll(&mut self, is_last: bool) -> anyhow::Result<Vec<String>> {
+        let (now, batch_size) = (Instant::now(), self.run.batch_size);
+        let due = self.shards.iter_mut().map(async |shard| match shard.not_before <= now {
+            true => Some(shard.reader.poll(batch_size, PATIENCE).await),
+            false => None,
+        });
+        let polled = join_all(due).await;
+        let mut ended = Vec::new();
+        for (index, polled) in polled.into_iter().enumerate() {
+            let polled = match polled {
+                None => Polled::default(),
+                Some(Ok(polled)) => {
+                    let Some(shard) = self.shards.get_mut(index) else { continue };
+                    // What came after the beginning need not be read to know that all before it was.
+                    let is_new = |record: &PutRecord| record.arrival_ms.is_some_and(|ms| ms >= self.began_ms);
+                    let is_empty =
+                        polled.records.is_empty() && polled.behind.is_none_or(|behind| behind.is_zero());
+                    shard.is_caught_up |=
+                        polled.ended || is_empty || polled.records.last().is_some_and(is_new);
+                    let pause = if polled.records.is_empty() { IDLE_PAUSE } else { PAUSE };
+                    shard.not_before = Instant::now() + pause;
+                    polled
+                }
+                Some(Err(error @ ReadError::Busy { .. })) => {
+                    self.run.note_once(&error.to_string());
+                    continue;
+                }
+                Some(Err(error)) => return Err(error.into()),
+            };
+            self.take(index, polled.records, polled.ended || is_last).await?;
+            if polled.ended {
+                ended.extend(self.shards.get(index).map(|shard| shard.reader.shard().to_owned()));
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Takes a shard's records in, and delivers what is full or has waited long enough; all of it `at_once`.
+    async fn take(&mut self, index: usize, records: Vec<PutRecord>, at_once: bool) -> anyhow::Result<()> {
+        self.run.read += records.len() as u64;
+        for record in records {
+            let Some(shard) = self.shards.get_mut(index) else { return Ok(()) };
+            shard.gathering_since.get_or_insert_with(Instant::now);
+            if let Some(batch) = shard.batcher.push(record) {
+                // The record may be the first of the next batch.
+                shard.gathering_since = (!shard.batcher.is_empty()).then(Instant::now);
+                self.deliver(index, batch).await?;
+            }
+        }
+        let Some(shard) = self.shards.get_mut(index) else { return Ok(()) };
+        let window = Duration::from_secs(self.arguments.window);
+        let is_due = shard.gathering_since.is_some_and(|since| since.elapsed() >= window);
+        if (at_once || is_due || shard.is_caught_up && self.arguments.until_end)
+            && let Some(batch) = shard.batcher.finish()
+        {
+            shard.gathering_since = None;
+            self.deliver(index, batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn deliver(&mut self, index: usize, batch: Vec<PutRecord>) -> anyhow::Result<()> {
+        let (Some(shard), Some(last)) = (self.shards.get(index), batch.last().map(|record| record.sequence))
+        else {
+            return Ok(());
+        };
+        let name = shard.reader.shard().to_owned();
+        self.run.batch(&shard.origin, batch).await?;
+        self.positions.insert(name, last);
+        match &self.arguments.positions {
+            Some(file) => save(file, &self.positions),
+            None => Ok(()),
+        }
     }
 }
 
@@ -194,9 +264,11 @@ impl Shard {
 async fn of_lake(run: &Run, arn: &str) -> anyhow::Result<BTreeMap<String, Position>> {
     let lake = run.mapping.lake();
     let loaded = checkpoint::load(&**lake.store(), lake.pipeline()).await?;
-    let lanes = loaded.checkpoint.lanes.into_values();
-    let of_stream = lanes.filter(|position| position.lane.role == Role::Lake && position.lane.source == arn);
-    Ok(of_stream.map(|position| (position.lane.partition, position.last)).collect())
+    let is_own = |lane: &Lane| {
+        lane.role == Role::Lake && lane.source == arn && lane.epoch == run.mapping.source_epoch()
+    };
+    let lanes = loaded.checkpoint.lanes.into_values().filter(|position| is_own(&position.lane));
+    Ok(lanes.map(|position| (position.lane.partition, position.last)).collect())
 }
 
 fn load(file: &Path) -> anyhow::Result<BTreeMap<String, Position>> {
@@ -214,8 +286,11 @@ fn load(file: &Path) -> anyhow::Result<BTreeMap<String, Position>> {
 fn save(file: &Path, positions: &BTreeMap<String, Position>) -> anyhow::Result<()> {
     let texts: BTreeMap<&String, String> =
         positions.iter().map(|(shard, position)| (shard, position.to_string())).collect();
-    let next = file.with_extension("next");
-    let written = std::fs::write(&next, serde_json::to_string_pretty(&texts)?);
+    let (next, text) = (file.with_extension("next"), serde_json::to_string_pretty(&texts)?);
+    let written = File::create(&next).and_then(|mut next| {
+        next.write_all(text.as_bytes())?;
+        next.sync_all()
+    });
     written
         .and_then(|()| std::fs::rename(&next, file))
         .with_context(|| format!("cannot write the positions to {}", file.display()))

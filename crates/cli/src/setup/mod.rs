@@ -9,7 +9,8 @@ use tripline_lake::Environment;
 use tripline_model::pipeline::Pipeline;
 use tripline_search::setup::{Change, Setup, SetupOptions};
 
-use crate::search::{SearchArguments, search_environment};
+use crate::sinks::SinkArguments;
+use tripline_settings::search_environment;
 
 /// Arguments of `tripline setup`.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,7 +19,7 @@ pub struct SetupArguments {
     #[arg(long, value_name = "DIR", env = "TRIPLINE_PIPELINE")]
     pipeline: PathBuf,
     #[command(flatten)]
-    search: SearchArguments,
+    sinks: SinkArguments,
     /// Delete indices so many days after they were made, by a policy of Index State Management.
     #[arg(long, value_name = "DAYS")]
     delete_after_days: Option<u32>,
@@ -36,9 +37,9 @@ pub async fn run(arguments: &SetupArguments) -> anyhow::Result<ExitCode> {
     let pipeline = Pipeline::load(folder)
         .with_context(|| format!("the pipeline in {} cannot be used", folder.display()))?;
     let mut out = std::io::stdout().lock();
-    let settings = arguments.search.settings().await?;
+    let settings = arguments.sinks.settings().await?;
     let cluster = settings.search.context("no cluster is named: give --opensearch or --domain")?;
-    if let Some(domain) = arguments.search.domain() {
+    if let Some(domain) = arguments.sinks.domain() {
         writeln!(out, "domain {domain}: {}", cluster.hosts.join(", "))?;
     }
     let setup = Setup::connect(&cluster, search_environment(&Environment::default())).await?;

@@ -206,6 +206,12 @@ impl Batcher {
         full
     }
 
+    /// Whether nothing has gathered.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
     /// Returns what has gathered, if anything: at the end of the batch window or of the source.
     #[must_use]
     pub fn finish(&mut self) -> Option<Vec<PutRecord>> {

@@ -10,7 +10,7 @@ use tripline_settings::kafka_cluster;
 use super::sink::{Packed, put};
 use super::{Capacity, Delivered, Target};
 use crate::replay::stage::Item;
-use crate::search::variables;
+use crate::sinks::variables;
 
 /// What a chunk is: the producer makes batches of it by partition.
 const CHUNK: Capacity = Capacity { items: 5_000, bytes: 4 << 20, in_flight: 1 };

@@ -18,7 +18,7 @@ pub(super) struct KafkaArguments {
     pub(super) kafka: Option<String>,
     /// Topics to read.
     #[arg(long, value_name = "TOPIC", requires = "kafka", num_args = 1..)]
-    topic: Vec<String>,
+    pub(super) topic: Vec<String>,
     /// Consumer group, whose offsets tell where to go on; by default it is named after the pipeline.
     #[arg(long, value_name = "GROUP", requires = "kafka")]
     group: Option<String>,

@@ -14,7 +14,7 @@ use super::KafkaArguments;
 use crate::run::Run;
 use crate::run::mapping::{Outcome, STREAM_ATTEMPTS, pause};
 use crate::run::stream::{Begin, StreamArguments};
-use crate::search::variables;
+use crate::sinks::variables;
 
 /// How often it is looked whether the run is to end while no records come.
 const LOOK: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! Options that name the search cluster, shared by the commands.
+//! The sinks that a command has, by its options and the environment.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use tripline_ingest::Connected;
 use tripline_lake::{Environment, Role};
 use tripline_model::pipeline::Pipeline;
 use tripline_search::{SearchOptions, Shown, Viewer, endpoint_of_domain};
-use tripline_settings::SinkSettings;
+use tripline_settings::{SinkSettings, search_environment};
 
-/// Where the search cluster is, if there is one. How to reach it is said by the functions' own variables,
-/// `TRIPLINE_OPENSEARCH_…`.
+/// Where the search cluster is, if there is one. Everything else about the sinks is said by the functions' own
+/// variables.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct SearchArguments {
+pub(crate) struct SinkArguments {
     /// URL of an OpenSearch cluster to index events in, too.
     #[arg(long, value_name = "URL")]
     opensearch: Option<String>,
@@ -27,7 +27,7 @@ pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-impl SearchArguments {
+impl SinkArguments {
     /// The sinks' settings: the environment's, with the cluster that the options name.
     pub(crate) async fn settings(&self) -> anyhow::Result<SinkSettings> {
         let url = match &self.opensearch_domain {
@@ -57,12 +57,6 @@ impl SearchArguments {
         let cluster = settings.search.filter(|_| connected.names().contains(&Role::Search));
         Ok(SinkChoices { connected, cluster })
     }
-}
-
-/// The time and the randomness of the lake's environment, for the search cluster.
-pub(crate) fn search_environment(environment: &Environment) -> tripline_search::Environment {
-    let (clock, entropy) = (Arc::clone(&environment.clock), Arc::clone(&environment.entropy));
-    tripline_search::Environment::new(move || clock.now_ms(), move || entropy.next())
 }
 
 /// The sinks that there are.
