@@ -6,6 +6,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use support::bench::{DAY_MS, append, append_to, bench, publish};
 use support::*;
 use tripline_lake::journal::MIN_RETENTION;
@@ -13,7 +15,7 @@ use tripline_lake::publish::{FileFormat, PublishOptions};
 use tripline_lake::redrive::{
     Coverage, Filter, RedriveState, Selection, Sent, batch_origin, first_origin, letters_origin,
 };
-use tripline_lake::store::MemoryStore;
+use tripline_lake::store::{Condition, MemoryStore, ObjectStore, Put};
 use tripline_lake::{Lake, Role};
 use tripline_model::decode::Stage;
 use tripline_model::source::Position;
@@ -261,4 +263,27 @@ async fn what_deleted_entries_may_have_covered_is_not_guessed() {
     assert_eq!(covered(&lake, 4..=10).await, (vec![8, 9], vec![7, 10]));
     lake.publisher(options).run(FAR).await.unwrap();
     assert_eq!(covered(&lake, 4..=10).await, (vec![8, 9], vec![10]), "published up to 9 now");
+}
+
+#[tokio::test]
+async fn letters_of_files_from_before_there_were_headers_are_sent_too() {
+    let (_, store, lake) = bench().await;
+    append(&lake, 1..=8).await;
+    publish(&lake).await;
+    let files = store.list("dead_letter/", None, 10).await.unwrap();
+    let file = store.get(&files[0].key).await.unwrap().unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.body).unwrap().build().unwrap();
+    let batch = reader.collect::<Result<Vec<_>, _>>().unwrap().remove(0);
+    let kept: Vec<usize> =
+        (0..batch.num_columns()).filter(|&column| batch.schema().field(column).name() != "headers").collect();
+    assert_eq!(kept.len() + 1, batch.num_columns());
+    let old = batch.project(&kept).unwrap();
+    let mut body = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut body, old.schema(), None).unwrap();
+    writer.write(&old).unwrap();
+    writer.close().unwrap();
+    let put = store.put(&files[0].key, body.into(), Condition::Matches(file.meta.tag)).await.unwrap();
+    assert!(matches!(put, Put::Stored { .. }));
+    let selection = Selection::preview(&store, Filter::default(), BTreeSet::new(), START_MS).await.unwrap();
+    assert_eq!(positions(&store, &selection).await, [7]);
 }
