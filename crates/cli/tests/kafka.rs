@@ -3,33 +3,15 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use support::Desk;
+use support::{Desk, repository, taxi};
 use tripline_test_support::{Kafka, OpenSearch, or_left_out};
 
 /// Trips in the shipped sample.
 const SAMPLE: u64 = 6_500;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// A desk with the taxi pipeline, whose trips go to this index.
-fn taxi(index: &str) -> Desk {
-    let folder = repository().join("pipelines/taxi");
-    let text = std::fs::read_to_string(folder.join("pipeline.toml")).unwrap();
-    let own = text
-        .replace("index = \"trips-{pickup_datetime|yyyy}\"", &format!("index = \"{index}\""))
-        .replace("allow = [\"trips-20*\"]", "");
-    let desk = Desk::new(&own);
-    let zones = std::fs::read_to_string(folder.join("taxi_zone_lookup.csv")).unwrap();
-    desk.write("pipeline/taxi_zone_lookup.csv", &zones);
-    desk
-}
 
 /// Sends the sample's trips into a topic, by the Kafka sink alone.
 fn produce(servers: &str, topic: &str) {

@@ -3,35 +3,17 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use support::Desk;
+use support::{repository, taxi};
 use tripline_test_support::OpenSearch;
 
 /// Trips in the shipped sample.
 const SAMPLE: u64 = 6_500;
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 fn sample() -> PathBuf {
     repository().join("pipelines/taxi/sample")
-}
-
-/// A desk with the taxi pipeline, whose trips go to this index.
-fn taxi(index: &str) -> Desk {
-    let folder = repository().join("pipelines/taxi");
-    let text = std::fs::read_to_string(folder.join("pipeline.toml")).unwrap();
-    let own = text
-        .replace("index = \"trips-{pickup_datetime|yyyy}\"", &format!("index = \"{index}\""))
-        .replace("allow = [\"trips-20*\"]", "");
-    assert_ne!(own, text);
-    let desk = Desk::new(&own);
-    let zones = std::fs::read_to_string(folder.join("taxi_zone_lookup.csv")).unwrap();
-    desk.write("pipeline/taxi_zone_lookup.csv", &zones);
-    desk
 }
 
 fn ask(node: &OpenSearch, method: &str, path: &str, body: &str) -> Value {

@@ -9,7 +9,7 @@
 )]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -80,6 +80,25 @@ impl Desk {
         let audit: Value = serde_json::from_str(&self.tripline("audit", &["--json"], 0)).unwrap();
         tables.map(|table| audit["tables"][table]["rows"].as_u64().unwrap_or_default())
     }
+}
+
+/// The repository's folder.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A desk with the taxi pipeline, whose trips go to this index.
+pub fn taxi(index: &str) -> Desk {
+    let folder = repository().join("pipelines/taxi");
+    let text = fs::read_to_string(folder.join("pipeline.toml")).unwrap();
+    let own = text
+        .replace("index = \"trips-{pickup_datetime|yyyy}\"", &format!("index = \"{index}\""))
+        .replace("allow = [\"trips-20*\"]", "");
+    assert_ne!(own, text);
+    let desk = Desk::new(&own);
+    let zones = fs::read_to_string(folder.join("taxi_zone_lookup.csv")).unwrap();
+    desk.write("pipeline/taxi_zone_lookup.csv", &zones);
+    desk
 }
 
 /// What a process prints on both of its outputs.
