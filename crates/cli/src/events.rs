@@ -91,6 +91,7 @@ fn samples(trips: &[Vec<u8>]) -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
         ("kafka-trips.json", kafka_event(true, partitioned(take(20)))),
         ("kafka-self-managed.json", kafka_event(false, partitioned(take(6)))),
         ("kafka-wire.json", kafka_event(true, vec![topic_partition(0, wire(take(3)))])),
+        ("kafka-topics.json", kafka_event(true, topics())),
     ])
 }
 
@@ -125,6 +126,19 @@ fn topic_partition(partition: i32, values: Vec<Option<Vec<u8>>>) -> TopicPartiti
     };
     let records = values.into_iter().zip(0..).map(record).collect();
     TopicPartition { topic: TOPIC.to_owned(), partition, records }
+}
+
+/// Impressions and a click on one of them, of the pipeline `adtech`, that tell neither their type nor their time.
+fn topics() -> Vec<TopicPartition> {
+    let values = |texts: &[&str]| texts.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
+    let impressions = values(&[
+        r#"{"bid_id":"0414641663","campaign_id":"567714536X","creative_details":"teal","country_code":"NZ"}"#,
+        r#"{"bid_id":"0414641671","campaign_id":"567714536X","creative_details":"gold","country_code":"NA"}"#,
+    ]);
+    let clicks = values(&[r#"{"correlation_id":"0414641663","tracker":"k3v9q0zjx41mtbw"}"#]);
+    let of_topic =
+        |topic: &str, values| TopicPartition { topic: topic.to_owned(), ..topic_partition(0, values) };
+    vec![of_topic("impressions", impressions), of_topic("clicks", clicks)]
 }
 
 /// Trips behind the headers of schema registries, what is no JSON behind them, and a tombstone.

@@ -11,7 +11,6 @@ use support::{Bench, FAR, kafka_sample, repository, strict_taxi};
 use tripline_ingest::{Answer, IngestError};
 use tripline_lake::journal::JournalError;
 use tripline_lake::redrive::{Filter, Selection};
-use tripline_stream::mapping::kafka::{Cluster, TopicPartition, TopicRecord, write_event};
 
 const FIRST: &str = "taxi-trips-0";
 const SECOND: &str = "taxi-trips-1";
@@ -183,29 +182,18 @@ async fn pollers_that_overlap_commit_each_record_once() {
 #[tokio::test]
 async fn events_as_the_generator_makes_them_are_told_by_their_topics_and_timestamps() {
     let bench = Bench::of(&repository().join("pipelines/adtech")).await;
-    let topic = |topic: &str, value: &str| TopicPartition {
-        topic: topic.to_owned(),
-        partition: 0,
-        records: vec![TopicRecord {
-            timestamp_ms: 1_698_052_502_000,
-            value: Some(value.as_bytes().to_vec()),
-            ..TopicRecord::default()
-        }],
-    };
-    let cluster = Cluster { arn: None, bootstrap_servers: "b-1:9092".to_owned() };
-    let impression =
-        r#"{"bid_id":"0414641663","campaign_id":"567714536X","creative_details":"teal","country_code":"NZ"}"#;
-    let click = r#"{"correlation_id":"0414641663","tracker":"k3v9q0zjx41mtbw"}"#;
-    let topics = [topic("impressions", impression), topic("clicks", click), topic("others", click)];
-    let answer = bench.ingest(true).handle(&write_event(&cluster, &topics), FAR).await.unwrap();
-    assert_eq!((answer.batch.counts.rows, answer.batch.counts.dead_letters), (2, 1));
+    let mut event = kafka_sample("topics");
+    // One of a topic that no event type has.
+    event["records"]["others-0"] = event["records"]["clicks-0"].clone();
+    let answer = handle(&bench, &event, true).await.unwrap();
+    assert_eq!((answer.batch.counts.rows, answer.batch.counts.dead_letters), (3, 1));
     let tables = bench.audit().await.tables;
     assert_eq!(
         tables.into_iter().map(|(name, table)| (name, table.found.rows)).collect::<Vec<_>>(),
-        [("clicks".to_owned(), 1), ("dead_letter".to_owned(), 1), ("impressions".to_owned(), 1)]
+        [("clicks".to_owned(), 1), ("dead_letter".to_owned(), 1), ("impressions".to_owned(), 2)]
     );
     let folders =
-        ["impressions/region=oceania/year=2023/month=10/day=23", "clicks/year=2023/month=10/day=23"];
+        ["impressions/region=oceania/year=2019/month=04/day=01", "clicks/year=2019/month=04/day=01"];
     assert!(folders.iter().all(|folder| bench.folder.path().join(folder).is_dir()), "{folders:?}");
 }
 
