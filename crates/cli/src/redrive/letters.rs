@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tripline_ingest::Place;
 use tripline_lake::Lake;
@@ -96,9 +96,8 @@ fn check_stages(tally: &Tally, senders: &Senders) -> anyhow::Result<()> {
         let of_stage = tally.iter().filter(|((code, ..), _)| *code == stage.code());
         let letters: u64 = of_stage.map(|(_, count)| count).sum();
         if letters > 0 {
-            senders
-                .of_stage(stage)
-                .with_context(|| format!("{} of them cannot be sent", grouped(letters)))?;
+            let sender = senders.of_stage(stage);
+            sender.map_err(|how| anyhow!("{} of the dead letters {how}", grouped(letters)))?;
         }
     }
     Ok(())
@@ -161,7 +160,7 @@ async fn carry_out(lake: &Lake, senders: &Senders, selection: &Selection) -> any
 }
 
 async fn send_group(senders: &Senders, number: u64, group: &LetterGroup) -> anyhow::Result<Outcome> {
-    let ingest = senders.of_stage(group.stage)?;
+    let ingest = senders.of_stage(group.stage).map_err(|how| anyhow!("dead letters {how}"))?;
     let lane = letters_origin(&group.origin, number, group.stage);
     let records: Vec<SourceRecord<'_>> = group.letters.iter().map(|letter| letter.record()).collect();
     send_records(ingest, Place { lane: &lane, first: &first_origin(&group.origin) }, &records).await

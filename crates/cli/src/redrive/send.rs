@@ -61,7 +61,7 @@ impl Senders {
     /// Who sends dead letters of a stage again: to every sink, or to the one that refused them.
     ///
     /// # Errors
-    /// When that one is not there.
+    /// When that one is not there: what became of the letters, and what to do.
     pub(super) fn of_stage(&self, stage: Stage) -> anyhow::Result<&Ingest> {
         let how = match stage {
             Stage::Decode => return Ok(&self.all),
@@ -69,8 +69,7 @@ impl Senders {
             Stage::Kinesis => "were refused by a Kinesis stream: name it in TRIPLINE_KINESIS_STREAM",
             Stage::Kafka => "were refused by a Kafka topic: name it in TRIPLINE_KAFKA_BROKERS and …_TOPIC",
         };
-        let missing = || anyhow!("dead letters {how}, or leave them out with --stage decode");
-        self.again.get(&stage).ok_or_else(missing)
+        self.again.get(&stage).ok_or_else(|| anyhow!("{how}, or leave them out with --stage decode"))
     }
 }
 
