@@ -7,7 +7,7 @@ use tripline_ingest::Connected;
 use tripline_lake::{Environment, Role};
 use tripline_model::pipeline::Pipeline;
 use tripline_search::{SearchOptions, Shown, Viewer, endpoint_of_domain};
-use tripline_settings::{SinkSettings, search_environment};
+use tripline_settings::{SinkSettings, environment_variables, search_environment};
 
 /// Where the search cluster is, if there is one. Everything else about the sinks is said by the functions' own
 /// variables.
@@ -21,12 +21,6 @@ pub(crate) struct SinkArguments {
     opensearch_domain: Option<String>,
 }
 
-/// The environment's variables.
-pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
 impl SinkArguments {
     /// The sinks' settings: the environment's, with the cluster that the options name.
     pub(crate) async fn settings(&self) -> anyhow::Result<SinkSettings> {
@@ -38,7 +32,7 @@ impl SinkArguments {
             None => self.opensearch.clone(),
         };
         let named = url.map(|url| ("TRIPLINE_OPENSEARCH_URL".to_owned(), url));
-        Ok(SinkSettings::from_variables(variables().chain(named))?)
+        Ok(SinkSettings::from_variables(environment_variables().chain(named))?)
     }
 
     /// Name of the domain whose endpoint was looked up.

@@ -90,7 +90,7 @@ mod read {
 
     use super::KafkaTarget;
     use crate::Reader;
-    use crate::parse::{parse_bytes, parse_flag};
+    use crate::parse::parse_flag;
 
     impl Reader {
         /// The Kafka sink; `None` where there is no cluster.
@@ -119,10 +119,7 @@ mod read {
                     "none" => Ok(Compression::None),
                     _ => Err("`zstd`, `lz4` or `none`"),
                 });
-            options.message_bytes =
-                self.value("TRIPLINE_KAFKA_MESSAGE_BYTES", options.message_bytes, |text| {
-                    parse_bytes(text).and_then(|bytes| usize::try_from(bytes).map_err(|_| "fewer bytes"))
-                });
+            options.message_bytes = self.size("TRIPLINE_KAFKA_MESSAGE_BYTES", options.message_bytes);
             let properties = self.get("TRIPLINE_KAFKA_PROPERTIES").unwrap_or_default();
             for property in properties.split(',').filter(|property| !property.trim().is_empty()) {
                 match property.split_once('=') {

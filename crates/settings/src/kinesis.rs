@@ -2,7 +2,7 @@
 
 use tripline_kinesis::KinesisOptions;
 
-use crate::parse::{parse_bytes, parse_duration};
+use crate::parse::parse_duration;
 use crate::{Reader, Variable, variable};
 
 /// Variables of the Kinesis sink.
@@ -38,9 +38,6 @@ impl Reader {
     pub(crate) fn kinesis(&mut self) -> Option<KinesisOptions> {
         let stream = self.first(&["TRIPLINE_KINESIS_STREAM", "OutputKinesisStream"])?;
         let defaults = KinesisOptions::new(stream);
-        let bytes = |text: &str| {
-            parse_bytes(text).and_then(|bytes| usize::try_from(bytes).map_err(|_| "fewer bytes"))
-        };
         Some(KinesisOptions {
             region: self.first(&["TRIPLINE_KINESIS_REGION", "OutputStreamRegion"]),
             endpoint: self.get("TRIPLINE_KINESIS_ENDPOINT"),
@@ -49,7 +46,7 @@ impl Reader {
                 Some(name) => Some(name),
                 None => defaults.source_member.clone(),
             },
-            max_record_bytes: self.value("TRIPLINE_KINESIS_RECORD_BYTES", defaults.max_record_bytes, bytes),
+            max_record_bytes: self.size("TRIPLINE_KINESIS_RECORD_BYTES", defaults.max_record_bytes),
             max_in_flight: self.count(&["TRIPLINE_KINESIS_IN_FLIGHT"], defaults.max_in_flight),
             request_timeout: self.value("TRIPLINE_KINESIS_TIMEOUT", defaults.request_timeout, parse_duration),
             ..defaults

@@ -113,6 +113,12 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("OutputKafkaTopic", "TRIPLINE_KAFKA_TOPIC"),
 ];
 
+/// The process's variables; those that are no UTF-8 are none of ours.
+pub fn environment_variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// The settings of a deployment.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -159,10 +165,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`] with every fault.
     pub fn from_environment() -> Result<Self, SettingsError> {
-        Self::from_variables(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        )
+        Self::from_variables(environment_variables())
     }
 
     /// Reads variables given as pairs.
@@ -247,6 +250,13 @@ impl Reader {
         parse(&text).unwrap_or_else(|wanted| {
             self.faults.push(format!("{name} is {text:?} where {wanted} is wanted"));
             default
+        })
+    }
+
+    /// Bytes of memory.
+    fn size(&mut self, name: &str, default: usize) -> usize {
+        self.value(name, default, |text| {
+            parse_bytes(text).and_then(|bytes| usize::try_from(bytes).map_err(|_| "fewer bytes"))
         })
     }
 

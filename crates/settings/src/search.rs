@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tripline_search::{Auth, SearchOptions, Service, SigV4};
 
-use crate::parse::{parse_bytes, parse_duration, parse_flag};
+use crate::parse::{parse_duration, parse_flag};
 use crate::{Reader, Variable, variable};
 
 /// Variables of the search sink.
@@ -136,9 +136,7 @@ impl Reader {
                 .map(|count| Some(count.saturating_mul(1 << 20)))
                 .map_err(|_| "a whole number")
         });
-        self.value("TRIPLINE_OPENSEARCH_BULK_BYTES", mebibytes.unwrap_or(default), |text| {
-            parse_bytes(text).and_then(|bytes| usize::try_from(bytes).map_err(|_| "fewer bytes"))
-        })
+        self.size("TRIPLINE_OPENSEARCH_BULK_BYTES", mebibytes.unwrap_or(default))
     }
 
     pub(crate) fn count(&mut self, names: &[&str], default: usize) -> usize {

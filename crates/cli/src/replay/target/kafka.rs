@@ -5,12 +5,11 @@ use std::time::Duration;
 use anyhow::bail;
 use async_trait::async_trait;
 use tripline_kafka::KafkaSink;
-use tripline_settings::kafka_cluster;
+use tripline_settings::{environment_variables, kafka_cluster};
 
 use super::sink::{Packed, put};
 use super::{Capacity, Delivered, Target};
 use crate::replay::stage::Item;
-use crate::sinks::variables;
 
 /// What a chunk is: the producer makes batches of it by partition.
 const CHUNK: Capacity = Capacity { items: 5_000, bytes: 4 << 20, in_flight: 1 };
@@ -34,7 +33,7 @@ impl KafkaTarget {
         in_flight: usize,
         give_up_after: Duration,
     ) -> anyhow::Result<Self> {
-        let options = kafka_cluster(brokers, variables())?;
+        let options = kafka_cluster(brokers, environment_variables())?;
         Ok(Self { sink: KafkaSink::connect(&options, topic)?, in_flight, give_up_after })
     }
 }

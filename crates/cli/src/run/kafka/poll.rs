@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::timeout;
 use tripline_kafka::{Batch, FailedAt, KafkaError, KafkaPoller, PollSettings, Start};
-use tripline_settings::kafka_cluster;
+use tripline_settings::{environment_variables, kafka_cluster};
 use tripline_stream::mapping::INVOCATION_PAYLOAD_BYTES;
 use tripline_stream::mapping::kafka::{Cluster, TopicPartition, TopicRecord, write_event};
 use tripline_stream::response::{BatchResponse, ItemIdentifier};
@@ -14,7 +14,6 @@ use super::KafkaArguments;
 use crate::run::Run;
 use crate::run::mapping::{Outcome, STREAM_ATTEMPTS, pause};
 use crate::run::stream::{Begin, StreamArguments};
-use crate::sinks::variables;
 
 /// How often it is looked whether the run is to end while no records come.
 const LOOK: Duration = Duration::from_millis(500);
@@ -35,7 +34,7 @@ pub(in crate::run) async fn poll(
     stream: &StreamArguments,
     brokers: &str,
 ) -> anyhow::Result<()> {
-    let options = kafka_cluster(brokers, variables())?;
+    let options = kafka_cluster(brokers, environment_variables())?;
     let cluster = Cluster { arn: None, bootstrap_servers: options.bootstrap_servers.clone() };
     let group = match &arguments.group {
         Some(group) => group.clone(),
