@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use tripline_model::decode::{Reason, Refusal};
-use tripline_model::document::{Document, Documents, Reading, push_string};
-use tripline_model::pipeline::{Pipeline, Policy, Search};
+use tripline_model::decode::{DeadLetter, Reason, Refusal};
+use tripline_model::document::{Document, Documents, LetterDocuments, Reading, push_string};
+use tripline_model::pipeline::{IndexName, Pipeline, Policy, Search};
 use tripline_model::source::{SourcePartition, SourceRecord};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -95,6 +95,36 @@ impl Batch {
                     batch.items.push(Item { record, event: document.event, act, lines, id, before });
                 }
             }
+        }
+        batch
+    }
+
+    /// Makes the documents of dead letters, but for those that are longer than `max_bytes`. None of them is an
+    /// event, so that whatever the cluster says of one concerns no policy of an event type.
+    pub(crate) fn of_letters(
+        index: &IndexName,
+        origin: &SourcePartition,
+        letters: &[DeadLetter<'_>],
+        now_ms: i64,
+        max_bytes: usize,
+    ) -> Self {
+        let mut batch = Self::default();
+        let documents = LetterDocuments::new(index, origin, now_ms);
+        for (record, letter) in letters.iter().enumerate() {
+            let (start, id) = (batch.text.len(), documents.id(letter));
+            batch.text.extend_from_slice(b"{\"index\":{\"_index\":");
+            push_string(&mut batch.text, documents.index());
+            batch.text.extend_from_slice(b",\"_id\":");
+            push_string(&mut batch.text, &id);
+            batch.text.extend_from_slice(b"}}\n");
+            documents.write(letter, &mut batch.text);
+            batch.text.push(b'\n');
+            if batch.text.len() - start > max_bytes {
+                batch.text.truncate(start);
+                continue;
+            }
+            let (lines, id) = (start..batch.text.len(), Some(id_hash(&id)));
+            batch.items.push(Item { record, event: usize::MAX, act: Act::Index, lines, id, before: None });
         }
         batch
     }

@@ -84,6 +84,10 @@ pub struct SearchCounts {
     pub ignored: u64,
     /// Watermark events and events of types without an index.
     pub without_document: u64,
+    /// Dead letters that can be looked at in the cluster now.
+    pub letters_shown: u64,
+    /// Dead letters that cannot, and are in the lake alone.
+    pub letters_not_shown: u64,
     /// Requests sent.
     pub requests: u64,
     /// Requests and items that the cluster refused for being busy.
@@ -111,6 +115,8 @@ impl SearchCounts {
         self.malformed += other.malformed;
         self.ignored += other.ignored;
         self.without_document += other.without_document;
+        self.letters_shown += other.letters_shown;
+        self.letters_not_shown += other.letters_not_shown;
         self.requests += other.requests;
         self.throttled += other.throttled;
         self.retried += other.retried;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tripline_model::decode::DeadLetter;
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{SourcePartition, SourceRecord};
 use tripline_pace::{Pace, Permit};
@@ -100,18 +101,57 @@ impl SearchSink {
         let shared = &*self.0;
         let began_ms = shared.environment.now_ms();
         let batch = Batch::new(&shared.pipeline, origin, records, began_ms, shared.options.max_bytes);
-        let patience = i64::try_from(shared.options.retry_for.as_millis()).unwrap_or(i64::MAX);
-        let deadline_ms = deadline_ms.min(began_ms.saturating_add(patience));
-        let mut delivery = Delivery::new(&shared.pipeline, &batch);
-        let mut counts = SearchCounts::default();
-        shared.send_all(&batch, &mut delivery, &mut counts, deadline_ms).await;
-        let mut delivered = delivery.finish(shared.proven.load(Ordering::Relaxed));
-        delivered.counts.add(&counts);
-        delivered
+        shared.deliver(&batch, began_ms, deadline_ms).await
+    }
+
+    /// Shows dead letters of one source partition where the pipeline has an index for them. What the cluster
+    /// does not take by `deadline_ms` is not shown: the letters themselves are the lake's, and wait for nothing.
+    pub async fn show_letters(
+        &self,
+        origin: &SourcePartition,
+        letters: &[DeadLetter<'_>],
+        deadline_ms: i64,
+    ) -> SearchCounts {
+        let shared = &*self.0;
+        let Some(index) = shared.pipeline.dead_letter_index.as_ref().filter(|_| !letters.is_empty()) else {
+            return SearchCounts::default();
+        };
+        let began_ms = shared.environment.now_ms();
+        let batch = Batch::of_letters(index, origin, letters, began_ms, shared.options.max_bytes);
+        let Delivered { counts, undelivered, refused } = shared.deliver(&batch, began_ms, deadline_ms).await;
+        let shown = counts.created + counts.updated;
+        let missing = (letters.len() as u64).saturating_sub(shown);
+        if missing > 0 {
+            let why = undelivered.map(|undelivered| undelivered.why.to_string());
+            let why = why.or_else(|| refused.into_iter().next().map(|refused| refused.error));
+            let why = why.unwrap_or_else(|| "longer than a request may be".to_owned());
+            tracing::warn!(%origin, missing, why, "dead letters are in the lake, and cannot be seen in the cluster");
+        }
+        SearchCounts {
+            letters_shown: shown,
+            letters_not_shown: missing,
+            requests: counts.requests,
+            throttled: counts.throttled,
+            retried: counts.retried,
+            bytes_raw: counts.bytes_raw,
+            bytes_sent: counts.bytes_sent,
+            ..SearchCounts::default()
+        }
     }
 }
 
 impl Shared {
+    async fn deliver(&self, batch: &Batch, began_ms: i64, deadline_ms: i64) -> Delivered {
+        let patience = i64::try_from(self.options.retry_for.as_millis()).unwrap_or(i64::MAX);
+        let deadline_ms = deadline_ms.min(began_ms.saturating_add(patience));
+        let mut delivery = Delivery::new(&self.pipeline, batch);
+        let mut counts = SearchCounts::default();
+        self.send_all(batch, &mut delivery, &mut counts, deadline_ms).await;
+        let mut delivered = delivery.finish(self.proven.load(Ordering::Relaxed));
+        delivered.counts.add(&counts);
+        delivered
+    }
+
     async fn send_all(
         &self,
         batch: &Batch,

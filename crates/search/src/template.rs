@@ -5,7 +5,9 @@
 //! members that the pipeline does not know are kept and not indexed.
 
 use serde_json::{Map, Value, json};
-use tripline_model::pipeline::{Event, FieldType, IndexPart, Pipeline, Search};
+use tripline_model::batch::DEAD_LETTER_TABLE;
+use tripline_model::document::{LetterField, letter_fields};
+use tripline_model::pipeline::{Event, FieldType, IndexName, IndexPart, Pipeline, Search};
 
 /// An index template.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +32,35 @@ const PRIORITY: usize = 200;
 #[must_use]
 pub fn templates(pipeline: &Pipeline) -> Vec<Template> {
     let indexed = pipeline.events.iter().filter_map(|event| Some((event, event.search.as_ref()?)));
-    indexed.map(|(event, search)| template(pipeline, event, search)).collect()
+    let of_events = indexed.map(|(event, search)| template(pipeline, event, search));
+    of_events.chain(of_dead_letters(pipeline)).collect()
+}
+
+/// The template of the index of dead letters, where the pipeline has one.
+fn of_dead_letters(pipeline: &Pipeline) -> Option<Template> {
+    let index = pipeline.dead_letter_index.as_ref()?;
+    let property = |(name, field): (&str, LetterField)| {
+        let mapping = match field {
+            LetterField::Text => mapping(FieldType::String),
+            LetterField::Shown => json!({ "type": "keyword", "index": false, "doc_values": false }),
+            LetterField::Integer => mapping(FieldType::Int64),
+            LetterField::Time => mapping(FieldType::Timestamp),
+        };
+        (name.to_owned(), mapping)
+    };
+    let properties: Map<String, Value> = letter_fields().into_iter().map(property).collect();
+    let body = json!({
+        "index_patterns": [index.pattern()],
+        "priority": priority(index),
+        "template": { "mappings": { "dynamic": "false", "properties": properties } },
+        "version": pipeline.schema_version,
+        "_meta": { "description": "written by `tripline setup`", "pipeline": pipeline.id, "event": "dead letters" },
+    });
+    Some(Template { name: format!("tripline-{}-{DEAD_LETTER_TABLE}", pipeline.id), body })
+}
+
+fn priority(index: &IndexName) -> usize {
+    PRIORITY + index.parts.iter().map(literal_length).sum::<usize>()
 }
 
 fn template(pipeline: &Pipeline, event: &Event, search: &Search) -> Template {
@@ -44,10 +74,9 @@ fn template(pipeline: &Pipeline, event: &Event, search: &Search) -> Template {
     for appended in search.ingested_at.iter().chain(&search.timestamp_field) {
         properties.insert(appended.name.clone(), mapping(FieldType::Timestamp));
     }
-    let said: usize = search.index.parts.iter().map(literal_length).sum();
     let mut body = json!({
         "index_patterns": [search.index.pattern()],
-        "priority": PRIORITY + said,
+        "priority": priority(&search.index),
         "template": { "mappings": { "dynamic": "false", "properties": properties } },
         "version": pipeline.schema_version,
         "_meta": { "description": "written by `tripline setup`", "pipeline": pipeline.id, "event": event.type_value },

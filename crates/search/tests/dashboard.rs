@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use support::{deliver, environment, options, sink};
+use support::{deliver, environment, now_ms, options, origin, records, sink};
+use tripline_model::decode::{DeadLetter, Reason, Refusal, Stage};
 use tripline_model::pipeline::Pipeline;
 use tripline_search::setup::{Setup, SetupOptions};
 use tripline_search::template::templates;
@@ -89,13 +90,16 @@ fn every_reference_and_field_is_there() {
                 assert!(fields.get(field).is_some(), "{}: there is no `{field}`", state["title"]);
             }
         }
-        let [dashboard] = of_type(&objects, "dashboard").try_into().unwrap();
-        let panels = within(dashboard, "/attributes/panelsJSON");
-        let references = |list: &Value, member: &str| -> Vec<Value> {
-            list.as_array().unwrap().iter().map(|item| item[member].clone()).collect()
-        };
-        assert_eq!(references(&panels, "panelRefName"), references(&dashboard["references"], "name"));
-        assert_eq!(panels.as_array().unwrap().len(), of_type(&objects, "visualization").len());
+        let mut shown = 0;
+        for dashboard in of_type(&objects, "dashboard") {
+            let panels = within(dashboard, "/attributes/panelsJSON");
+            let references = |list: &Value, member: &str| -> Vec<Value> {
+                list.as_array().unwrap().iter().map(|item| item[member].clone()).collect()
+            };
+            assert_eq!(references(&panels, "panelRefName"), references(&dashboard["references"], "name"));
+            shown += panels.as_array().unwrap().len();
+        }
+        assert_eq!(shown, of_type(&objects, "visualization").len());
     }
 }
 
@@ -152,8 +156,18 @@ async fn every_chart_of_a_dashboard_finds_what_it_counts() {
         for step in setup.plan(&pipeline, &SetupOptions::default()).await.unwrap() {
             setup.apply(&step).await.unwrap();
         }
-        let delivered = deliver(&sink(&pipeline, options(server.url())).await, &events, 30).await;
+        let sink = sink(&pipeline, options(server.url())).await;
+        let delivered = deliver(&sink, &events, 30).await;
         assert_eq!(delivered.counts.created, events.len() as u64);
+        let records = records(1, &events[..12]);
+        let letter = |record| DeadLetter {
+            stage: Stage::Search,
+            record,
+            refusal: Refusal { reason: Reason::Rejected, message: "400 mapper_parsing_exception".to_owned() },
+            event_type: None,
+        };
+        let letters: Vec<DeadLetter<'_>> = records.into_iter().map(letter).collect();
+        assert_eq!(sink.show_letters(&origin(), &letters, now_ms() + 30_000).await.letters_shown, 12);
         for chart in of_type(&objects, "visualization") {
             let (state, index) = (within(chart, "/attributes/visState"), pattern_of(&objects, chart));
             server.request("POST", &format!("/{index}/_refresh"), "").unwrap();

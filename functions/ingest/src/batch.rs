@@ -344,6 +344,8 @@ fn log(answer: &Answer, millis: i64) {
         search_deleted = batch.search.deleted,
         search_malformed = batch.search.malformed,
         search_ignored = batch.search.ignored,
+        search_letters_shown = batch.search.letters_shown,
+        search_letters_not_shown = batch.search.letters_not_shown,
         search_possible_duplicates = batch.search.possible_duplicates,
         kinesis_records = sent(Target::Kinesis).taken,
         kinesis_retried = sent(Target::Kinesis).retried,

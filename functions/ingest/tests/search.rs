@@ -20,7 +20,8 @@ fn taxi_in(index: &str) -> TempDir {
     let text = std::fs::read_to_string(taxi().join("pipeline.toml")).unwrap();
     let own = text
         .replace("index = \"trips-{pickup_datetime|yyyy}\"", &format!("index = \"{index}\""))
-        .replace("allow = [\"trips-20*\"]", "");
+        .replace("allow = [\"trips-20*\"]", "")
+        .replace("taxi-dead-letters-{now|yyyy}", &format!("dead-{index}"));
     assert_ne!(own, text);
     std::fs::write(folder.path().join("pipeline.toml"), own).unwrap();
     std::fs::copy(taxi().join("taxi_zone_lookup.csv"), folder.path().join("taxi_zone_lookup.csv")).unwrap();
@@ -78,10 +79,18 @@ impl Pair {
 
     /// Documents in the index.
     fn documents(&self) -> u64 {
-        let path = format!("/{}/_refresh", self.index);
-        assert_eq!(self.node.request("POST", &path, "").unwrap().status, 200);
-        let reply = self.node.request("GET", &format!("/{}/_count", self.index), "").unwrap();
+        self.count(&self.index)
+    }
+
+    fn count(&self, index: &str) -> u64 {
+        assert_eq!(self.node.request("POST", &format!("/{index}/_refresh"), "").unwrap().status, 200);
+        let reply = self.node.request("GET", &format!("/{index}/_count"), "").unwrap();
         serde_json::from_str::<Value>(&reply.body).unwrap()["count"].as_u64().unwrap()
+    }
+
+    /// Dead letters that can be looked at in the cluster.
+    fn letters(&self) -> u64 {
+        self.count(&format!("dead-{}", self.index))
     }
 
     /// Rows of trips and dead letters in the lake, after publishing and a clean audit.
@@ -134,6 +143,19 @@ async fn what_the_cluster_refuses_is_a_dead_letter_once_and_a_row_all_the_same()
         assert!(pair.handle(&sample, Feeding::Both).await.unwrap().response.is_success());
     }
     assert_eq!((pair.documents(), pair.rows().await), (0, (20, 20)));
+    assert_eq!(pair.letters(), 20, "each can be looked at, once");
+}
+
+#[tokio::test]
+async fn dead_letters_that_the_cluster_does_not_show_are_rows_all_the_same() {
+    let Some(pair) = Pair::new("both-unseen").await else { return };
+    let closed = r#"{"settings": {"index.blocks.write": true}}"#;
+    assert_eq!(pair.node.request("PUT", "/dead-both-unseen", closed).unwrap().status, 200);
+    let answer = pair.handle(&Sample::of("poison"), Feeding::Both).await.unwrap();
+    assert!(answer.response.is_success(), "the batch waits for no picture of it");
+    let counts = answer.batch.search;
+    assert_eq!((counts.letters_shown, counts.letters_not_shown), (0, 8));
+    assert_eq!((pair.documents(), pair.rows().await), (8, (8, 8)));
 }
 
 #[tokio::test]
@@ -149,6 +171,7 @@ async fn records_that_are_no_events_are_dead_letters_of_one_sink_only() {
             assert!(pair.handle(&poison, feeding).await.unwrap().response.is_success());
         }
         assert_eq!((pair.documents(), pair.rows().await), (8, (rows, dead_letters)), "{index}");
+        assert_eq!(pair.letters(), 8, "{index}: whoever keeps them, they can be looked at");
     }
 }
 

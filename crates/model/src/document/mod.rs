@@ -6,11 +6,13 @@
 
 mod body;
 pub mod index;
+mod letter;
 mod place;
 #[cfg(test)]
 mod tests;
 
 pub use body::push_string;
+pub use letter::{LetterDocuments, LetterField, letter_fields};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

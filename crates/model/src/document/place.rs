@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use super::index;
 use crate::decode::{Cell, Reason, Refusal, Values};
-use crate::pipeline::{IndexPart, Search, TimeFormat, TimePart, TimeToken, ValueSource, VersionFrom};
+use crate::pipeline::{
+    IndexName, IndexPart, Search, TimeFormat, TimePart, TimeToken, ValueSource, VersionFrom,
+};
 use crate::source::SourceRecord;
 use crate::time::Civil;
 
@@ -42,13 +44,20 @@ pub(super) fn index(
 
 /// Writes an index that is the same for every event over `name`.
 pub(super) fn fixed_index(search: &Search, name: &mut String) -> Result<(), Refusal> {
+    timed_index(&search.index, 0, name);
+    check(search, name)
+}
+
+/// Writes an index that only the time of now tells from others over `name`.
+pub(super) fn timed_index(index: &IndexName, now_ms: i64, name: &mut String) {
     name.clear();
-    for part in &search.index.parts {
-        if let IndexPart::Literal(text) = part {
-            name.push_str(text);
+    for part in &index.parts {
+        match part {
+            IndexPart::Literal(text) => name.push_str(text),
+            IndexPart::Now(format) => push_time(name, format, now_ms),
+            IndexPart::Value(_) | IndexPart::Time(..) => {}
         }
     }
-    check(search, name)
 }
 
 fn check(search: &Search, name: &str) -> Result<(), Refusal> {

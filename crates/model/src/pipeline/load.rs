@@ -86,6 +86,9 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
     let formats = [("parquet", LakeFormat::Parquet), ("json", LakeFormat::Json)];
     let format = lake.choice("format", &formats, faults);
     lake.finish(faults);
+    let mut dead_letters = root.section("dead_letters", faults);
+    let dead_letter_index = dead_letters.text("index", faults);
+    dead_letters.finish(faults);
 
     let tables = root.section("tables", faults).named_sections(faults);
     let declared: Vec<&str> = tables.iter().map(|(name, _)| name.value).collect();
@@ -124,6 +127,8 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
         drafts?.into_iter().map(|draft| (draft.event, draft.ignored)).unzip();
     members.settle(&events, &ignored);
     search::check_shared(&events, &type_names, faults);
+    let dead_letter_index =
+        dead_letter_index.and_then(|at| search::read_dead_letter_index(&at, &events, faults));
 
     let watermarks = events.iter().any(|event| event.kind == EventKind::Watermark);
     if event_time_from == Some(EventTimeFrom::Watermarks) && !watermarks {
@@ -157,6 +162,7 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
         }),
         limits,
         format: format.unwrap_or(LakeFormat::Parquet),
+        dead_letter_index,
         events,
         members,
     })

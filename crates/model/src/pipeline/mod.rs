@@ -20,6 +20,9 @@
 //! [lake]
 //! format = "parquet"               # or "json": gzip JSON lines
 //!
+//! [dead_letters]                   # where there is a search cluster, dead letters can be looked at there
+//! index = "taxi-dead-letters-{now|yyyy}" # their index; none, if left out. Only `{now|…}` varies it
+//!
 //! [tables.taxi_zones]              # lookup tables: CSV with a header
 //! file = "taxi_zone_lookup.csv"    # below the pipeline's folder
 //! key = "LocationID"               # the column by which rows are found
@@ -128,6 +131,8 @@ pub struct Pipeline {
     pub limits: Limits,
     /// Format of the published files.
     pub format: LakeFormat,
+    /// The index in which dead letters can be looked at; made of literals and times of now alone.
+    pub dead_letter_index: Option<IndexName>,
     /// The event types, in the order of the file.
     pub events: Vec<Event>,
     pub(crate) members: Members,

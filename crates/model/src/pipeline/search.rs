@@ -237,6 +237,30 @@ pub(super) fn check_shared(events: &[Event], types: &[At<&str>], faults: &mut Fa
     }
 }
 
+/// Reads the name of the index of dead letters, which no event's documents may be in.
+pub(super) fn read_dead_letter_index(
+    at: &At<&str>,
+    events: &[Event],
+    faults: &mut Faults<'_>,
+) -> Option<IndexName> {
+    if at.value.contains("{type}") {
+        at.fault(faults, "a dead letter may be of no type: only {now|…} can be in its index's name");
+        return None;
+    }
+    let no_columns = Columns { type_value: "", fields: Vec::new(), derived: Vec::new() };
+    let name = IndexName::read(at, &no_columns, faults)?;
+    let example = name.pattern().replace('*', "0");
+    for event in events {
+        let pattern = event.search.as_ref().map(|search| search.index.pattern());
+        if pattern.is_some_and(|pattern| index::fits(&example, &pattern)) {
+            let reason =
+                format!("may be the index of events of type `{}` too: begin it otherwise", event.type_value);
+            at.fault(faults, reason);
+        }
+    }
+    Some(name)
+}
+
 /// The event type whose documents are deleted by records without a value.
 ///
 /// # Errors

@@ -489,3 +489,26 @@ fn nulls_delete_only_where_they_tell_what() {
         assert!(found.len() == 1 && found[0].contains(expected), "{found:#?}\nshould contain {expected}");
     }
 }
+
+#[test]
+fn dead_letters_have_an_index_of_their_own_that_only_time_tells_apart() {
+    let index = |index: &str| {
+        let keys = format!("schema_version = 3\n[dead_letters]\nindex = \"{index}\"");
+        faults(
+            &with_search("search.index = \"clicks-{at|yyyy}\"").replacen("schema_version = 3", &keys, 1),
+            SITES,
+        )
+    };
+    for sound in ["dead", "click-dead-letters-{now|yyyy.MM}"] {
+        assert_eq!(index(sound), [""; 0], "{sound}");
+    }
+    for (wrong, expected) in [
+        ("dead-{type}", "dead_letters.index: a dead letter may be of no type"),
+        ("dead-{site}", "no field `site`"),
+        ("Dead", "an index name cannot have upper-case letters in it"),
+        ("clicks-dead-{now|yyyy}", "may be the index of events of type `click` too"),
+    ] {
+        let found = index(wrong);
+        assert!(found.len() == 1 && found[0].contains(expected), "{found:#?}\nshould contain {expected}");
+    }
+}

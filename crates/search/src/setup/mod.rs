@@ -9,7 +9,7 @@ mod tests;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tripline_model::pipeline::Pipeline;
+use tripline_model::pipeline::{IndexName, Pipeline};
 
 pub use difference::differences;
 
@@ -240,7 +240,8 @@ fn only_as_in(found: &Value, like: &Value) -> Value {
 /// A policy that deletes a pipeline's indices some days after they were made.
 fn policy(pipeline: &Pipeline, days: u32) -> Value {
     let indexed = pipeline.events.iter().filter_map(|event| event.search.as_ref());
-    let patterns: Vec<String> = indexed.map(|search| search.index.pattern()).collect();
+    let names = indexed.map(|search| &search.index).chain(&pipeline.dead_letter_index);
+    let patterns: Vec<String> = names.map(IndexName::pattern).collect();
     json!({
         "policy": {
             "description": format!("written by `tripline setup` for the pipeline {}", pipeline.id),

@@ -16,7 +16,10 @@ fn pipeline(text: &str) -> Pipeline {
 fn each_field_has_the_type_that_the_pipeline_says() {
     let taxi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/taxi");
     let found = templates(&Pipeline::load(&taxi).unwrap());
-    let [trips] = found.as_slice() else { panic!("{} templates", found.len()) };
+    let [trips, letters] = found.as_slice() else { panic!("{} templates", found.len()) };
+    assert_eq!(letters.name, "tripline-taxi-dead_letter");
+    assert_eq!(letters.body["index_patterns"], json!(["taxi-dead-letters-*"]));
+    assert_eq!(letters.body["template"]["mappings"]["properties"]["failed_at"]["type"], "date");
     assert_eq!(trips.name, "tripline-taxi-trip");
     assert_eq!(trips.body["index_patterns"], json!(["trips-*"]));
     let mappings = &trips.body["template"]["mappings"];

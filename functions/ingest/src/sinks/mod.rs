@@ -139,7 +139,9 @@ impl Sinks {
                 None => Ok(Appended::default()),
             }
         };
-        let sides = join_all(self.sides.iter().map(|side| side.take(pipeline, place, records, deadline_ms)));
+        let screen = self.sides.iter().find_map(Side::search);
+        let sides = self.sides.iter().map(|side| side.take(pipeline, place, records, screen, deadline_ms));
+        let sides = join_all(sides);
         let (appended, sides) = tokio::join!(lake, sides);
         let mut taken = sides.into_iter().fold(Taken::default(), Taken::and);
         let in_lake = match appended {

@@ -6,7 +6,7 @@ use tripline_lake::journal::Journal;
 use tripline_model::decode::{DeadLetter, Refusal, Stage};
 use tripline_model::pipeline::{Pipeline, Target};
 use tripline_model::source::SourceRecord;
-use tripline_search::{Delivered, Refused, SearchSink, Why};
+use tripline_search::{Delivered, Refused, SearchCounts, SearchSink, Why};
 use tripline_stream::sink::StreamSink;
 
 use super::{Cause, Malformed, Place, Setback, Taken, first, forward, index_of};
@@ -51,19 +51,28 @@ pub(super) struct Outcome {
 }
 
 impl Side {
+    /// The search sink, if it is one.
+    pub(super) const fn search(&self) -> Option<&SearchSink> {
+        match &self.outlet {
+            Outlet::Search(sink) => Some(sink),
+            Outlet::Stream(..) => None,
+        }
+    }
+
+    /// `screen`: the search sink, where dead letters of every sink can be looked at.
     pub(super) async fn take(
         &self,
         pipeline: &Pipeline,
         place: Place<'_>,
         records: &[SourceRecord<'_>],
+        screen: Option<&SearchSink>,
         deadline_ms: i64,
     ) -> Taken {
+        let delivery_deadline_ms = self.delivery_deadline_ms(deadline_ms);
         let Outcome { mut taken, refused } = match &self.outlet {
-            Outlet::Search(sink) => {
-                search(sink, place, records, self.delivery_deadline_ms(deadline_ms)).await
-            }
+            Outlet::Search(sink) => search(sink, place, records, delivery_deadline_ms).await,
             Outlet::Stream(target, sink) => {
-                let left = self.delivery_deadline_ms(deadline_ms).saturating_sub(self.journal.now_ms());
+                let left = delivery_deadline_ms.saturating_sub(self.journal.now_ms());
                 forward::send((*target, &**sink), pipeline, place, records, left).await
             }
         };
@@ -74,19 +83,41 @@ impl Side {
             setback.from = index_of(records, record.position);
         }
         let end = taken.setback.as_ref().map_or(records.len(), |setback| setback.from);
-        let letters: Vec<DeadLetter<'_>> = refused
-            .iter()
-            .filter(|refused| refused.record < end)
-            .filter_map(|refused| self.letter(refused, records))
+        let before_end = || refused.iter().filter(|refused| refused.record < end);
+        let own: Vec<DeadLetter<'_>> = before_end()
+            .filter_map(|refused| Self::letter(refused, self.stage_of(refused)?, records))
             .collect();
-        let Some(earliest) = letters.first() else { return taken };
-        match self.journal.append_dead_letters(pipeline, place.lane, &letters, deadline_ms).await {
-            Ok(appended) => taken.letters.push(appended),
-            Err(error) => {
-                let from = index_of(records, earliest.record.position);
-                let setback = Some(Setback { from, cause: Cause::Journal(error) });
-                taken.setback = first(taken.setback, setback);
+        // What is no event is shown by the search sink alone, whoever keeps it.
+        let shown: Vec<DeadLetter<'_>> = match &self.outlet {
+            _ if screen.is_none() => Vec::new(),
+            Outlet::Search(_) => before_end()
+                .filter_map(|refused| {
+                    let stage = self.stage_of(refused).unwrap_or(Stage::Decode);
+                    Self::letter(refused, stage, records)
+                })
+                .collect(),
+            Outlet::Stream(..) => own.clone(),
+        };
+        let show = async {
+            match screen {
+                Some(sink) => sink.show_letters(place.lane, &shown, delivery_deadline_ms).await,
+                None => SearchCounts::default(),
             }
+        };
+        let keep = async {
+            let earliest = own.first()?;
+            let kept = self.journal.append_dead_letters(pipeline, place.lane, &own, deadline_ms).await;
+            Some(kept.map_err(|error| {
+                let from = index_of(records, earliest.record.position);
+                Setback { from, cause: Cause::Journal(error) }
+            }))
+        };
+        let (kept, counts) = tokio::join!(keep, show);
+        taken.search.add(&counts);
+        match kept {
+            None => {}
+            Some(Ok(appended)) => taken.letters.push(appended),
+            Some(Err(setback)) => taken.setback = first(taken.setback, Some(setback)),
         }
         taken
     }
@@ -98,12 +129,20 @@ impl Side {
         deadline_ms.saturating_sub((left / LETTERS_SHARE).min(LETTERS_MS))
     }
 
-    fn letter<'a>(&self, refused: &'a Refused, records: &[SourceRecord<'a>]) -> Option<DeadLetter<'a>> {
-        let stage = match (refused.malformed, self.malformed) {
-            (false, _) => self.outlet.stage(),
-            (true, Malformed::Letter(stage)) => stage,
-            (true, Malformed::Elsewhere) => return None,
-        };
+    /// The stage of a dead letter; `None` where another keeps it.
+    fn stage_of(&self, refused: &Refused) -> Option<Stage> {
+        match (refused.malformed, self.malformed) {
+            (false, _) => Some(self.outlet.stage()),
+            (true, Malformed::Letter(stage)) => Some(stage),
+            (true, Malformed::Elsewhere) => None,
+        }
+    }
+
+    fn letter<'a>(
+        refused: &'a Refused,
+        stage: Stage,
+        records: &[SourceRecord<'a>],
+    ) -> Option<DeadLetter<'a>> {
         Some(DeadLetter {
             stage,
             record: *records.get(refused.record)?,
