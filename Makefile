@@ -30,7 +30,7 @@ ROUNDS    ?= 3
 MINUTES   ?= 10
 LAKE      ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers test-lambda test-fuzz infra-test model sim soak crash fuzz bench-search lint build package events servers readers clean
+.PHONY: help demo test test-rust test-readers test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench-search lint build package events servers readers clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ demo: ## Real taxi trips, or PIPELINE=adtech, through the real handlers into Par
 	@echo
 	$(TRIPLINE) audit --pipeline pipelines/$(PIPELINE) --lake $(LAKE)
 
-test: servers test-rust test-readers test-lambda test-fuzz infra-test ## Everything there is to test, real servers included
+test: servers test-rust test-readers test-local test-lambda test-fuzz infra-test ## Everything there is to test, real servers included
 
 test-rust: $(VENV)/ready ## Rust tests; those that need a server start it
 	$(CARGO) test --workspace --all-targets $(FEATURES)
@@ -57,6 +57,10 @@ test-rust: $(VENV)/ready ## Rust tests; those that need a server start it
 test-readers: $(VENV)/ready ## Published files as other readers see them: DuckDB, pyarrow
 	$(CARGO) test --quiet --workspace --all-targets $(FEATURES) --no-run
 	$(VENV)/bin/python -m pytest -q tests/readers
+
+test-local: ## What README says of the whole system on a laptop, done
+	$(CARGO) test --quiet --workspace --all-targets $(FEATURES) --no-run
+	tests/local.sh
 
 test-lambda: $(VENV)/ready ## Both functions under cargo lambda, into a folder and onto an S3 server
 	PATH="$(VENV)/bin:$$PATH" tests/cargo-lambda.sh

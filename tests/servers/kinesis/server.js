@@ -1,7 +1,9 @@
-// node server.js PORT     kinesalite on 127.0.0.1 only, with what a real stream does and kinesalite does not:
+// node server.js PORT     kinesalite, with what a real stream does and kinesalite does not:
 // KINESIS_LIMITS=1        a shard takes 1000 records and 1 MiB a second: what is more fails with
 //                         ProvisionedThroughputExceededException, within PutRecords record by record
 // KINESIS_FAIL=0.1        that share of records fails with InternalFailure, before it is stored (the same at every run)
+// KINESIS_STREAMS=trips:2 makes these streams, with so many shards each, commas between
+// KINESIS_HOST=127.0.0.1  where it listens
 // Only JSON requests (not the Java SDK's CBOR) are limited or failed. A record's shard is told by its key's MD5, as if
 // the stream had the even shards that it was created with.
 const http = require('http')
@@ -106,4 +108,22 @@ const server = http.createServer((request, response) => {
     response.end(body)
   }))
 })
-inner.listen(0, '127.0.0.1', () => server.listen(port, '127.0.0.1'))
+function create(name, count, made) {
+  shards.set(name, count)
+  const body = Buffer.from(JSON.stringify({ StreamName: name, ShardCount: count }))
+  // It wants a signature and does not verify it.
+  const authorization = 'AWS4-HMAC-SHA256 Credential=a/20000101/us-east-1/kinesis/aws4_request, SignedHeaders=host, Signature=a'
+  const headers = { ...json, authorization, 'x-amz-date': '20000101T000000Z', 'x-amz-target': 'Kinesis_20131202.CreateStream' }
+  forward({ method: 'POST', url: '/', headers }, body, (status, _, reply) => {
+    if (status !== 200) throw new Error(`cannot make the stream ${name}: ${reply}`)
+    made()
+  })
+}
+
+function serve(streams) {
+  if (!streams.length) return server.listen(port, process.env.KINESIS_HOST || '127.0.0.1')
+  const [name, count] = streams[0].split(':')
+  create(name, +(count || 1), () => serve(streams.slice(1)))
+}
+
+inner.listen(0, '127.0.0.1', () => serve((process.env.KINESIS_STREAMS || '').split(',').filter(Boolean)))

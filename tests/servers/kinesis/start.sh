@@ -3,6 +3,7 @@
 #   KINESIS_PORT=4567 KINESIS_LIMITS=1 ./start.sh COMMAND   (commands: ../lib.sh)
 # KINESIS_LIMITS=1   1000 records and 1 MiB a second for each shard
 # KINESIS_FAIL=0.1   the share of records that fails with InternalFailure
+# KINESIS_STREAMS=trips:2  makes these streams, with so many shards each, commas between
 # A request must be signed, by whomever: signatures are not verified.
 NAME=kinesis
 VERSION=3.3.3 # as in package.json
