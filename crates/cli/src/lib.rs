@@ -10,6 +10,7 @@ mod lake;
 pub mod publish;
 pub mod redrive;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod setup;
 mod sinks;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tripline_cli::{audit, events, generate, publish, redrive, replay, run, setup};
+use tripline_cli::{audit, events, generate, publish, redrive, replay, report, run, setup};
 
 /// Streaming ETL as AWS Lambda functions, on a laptop.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Prove from what lies in a lake that every record is there exactly once.
     Audit(audit::AuditArguments),
+    /// Draw what lies in a lake, as one HTML page: rows over time, lateness, files, dead letters, throughput.
+    Report(report::ReportArguments),
     /// Send dead letters, or batches that a mapping gave up, once more through the pipeline.
     Redrive(redrive::RedriveArguments),
     /// Prepare a search cluster for a pipeline's documents: index templates, and a policy for old indices.
@@ -43,6 +45,7 @@ async fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments).await,
         Command::Publish(arguments) => publish::run(&arguments).await,
         Command::Audit(arguments) => audit::run(&arguments).await,
+        Command::Report(arguments) => report::run(&arguments).await,
         Command::Redrive(arguments) => redrive::run(&arguments).await,
         Command::Setup(arguments) => setup::run(&arguments).await,
         Command::Replay(arguments) => replay::run(&arguments).await,

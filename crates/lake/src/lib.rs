@@ -8,6 +8,7 @@
 //!   checkpoint object;
 //! * [`redrive`]: sends dead letters and given-up batches again, each at most once more;
 //! * [`audit`]: proves from what lies in the store that every record is there once;
+//! * [`survey`]: counts what lies in the store by hour, file and batch, for pictures of it;
 //! * [`invariants`]: what must always hold, checked in tests and in production.
 //!
 //! The protocol and why it holds are written up in `ARCHITECTURE.md`.
@@ -26,6 +27,7 @@ mod patience;
 pub mod publish;
 pub mod redrive;
 pub mod store;
+pub mod survey;
 mod text;
 
 pub use environment::{Environment, FailPoint};

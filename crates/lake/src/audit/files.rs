@@ -18,7 +18,7 @@ use crate::invariants::Invariant;
 use crate::journal::entry::TableTotals;
 use crate::layout::is_published_name;
 use crate::publish::{FileFormat, file_metadata, offset_zone_schema};
-use crate::store::ObjectStore;
+use crate::store::{ObjectStore, StoreError};
 
 /// A published file.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub(super) enum Verdict {
 }
 
 /// Keys of all objects of a table.
-pub(super) async fn keys(store: &dyn ObjectStore, table: &str) -> Result<Vec<String>, AuditError> {
+pub(crate) async fn keys(store: &dyn ObjectStore, table: &str) -> Result<Vec<String>, StoreError> {
     let prefix = format!("{table}/");
     let mut keys: Vec<String> = Vec::new();
     loop {

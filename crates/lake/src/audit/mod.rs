@@ -21,6 +21,7 @@ use crate::journal::entry::{TableTotals, Totals};
 use crate::lane::Lane;
 use crate::layout::JOURNAL;
 use crate::store::{ObjectStore, StoreError};
+pub(crate) use files::keys;
 use files::{AuditedFile, Verdict};
 
 /// Files that are read at once.

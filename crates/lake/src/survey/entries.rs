@@ -1,0 +1,96 @@
+//! The journal's entries: batches, and how late their rows were.
+
+use arrow_array::TimestampMillisecondArray;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::TimestampMillisecondType;
+use futures_util::{StreamExt as _, stream};
+use tripline_model::batch::{DEAD_LETTER_TABLE, Section, metadata};
+
+use super::{AT_ONCE, Survey, SurveyError, SurveyedBatch, SurveyedLane};
+use crate::audit::PAGE;
+use crate::journal::entry::Entry;
+use crate::lane::Role;
+use crate::layout::{entry_number, lane_prefix};
+use crate::store::ObjectStore;
+
+/// Reads a lane's entries, in their order; those up to `published` are in the lane's totals already.
+pub(super) async fn read(
+    store: &dyn ObjectStore,
+    folder: &str,
+    published: u64,
+    survey: &mut Survey,
+) -> Result<(), SurveyError> {
+    let prefix = lane_prefix(folder);
+    let mut start_after: Option<String> = None;
+    let mut newest_ms = None;
+    loop {
+        let page = store.list(&prefix, start_after.as_deref(), PAGE).await?;
+        let numbered = page.iter().filter_map(|object| Some((entry_number(&object.key)?, &object.key)));
+        let reads = numbered.map(|(number, key)| async move { (number, store.get(key).await) });
+        let mut reads = stream::iter(reads).buffered(AT_ONCE);
+        while let Some((number, object)) = reads.next().await {
+            let bytes = object?.map(|object| object.body);
+            let entry = bytes.as_ref().and_then(|bytes| Entry::parse(bytes).ok());
+            match entry.zip(bytes) {
+                Some((entry, bytes)) => {
+                    add(&entry, bytes.len() as u64, number > published, &mut newest_ms, folder, survey);
+                }
+                None => survey.left_out += 1,
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => start_after = Some(last.key.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn add(
+    entry: &Entry,
+    bytes: u64,
+    is_waiting: bool,
+    newest_ms: &mut Option<i64>,
+    folder: &str,
+    survey: &mut Survey,
+) {
+    let header = &entry.header;
+    if is_waiting {
+        let lane = survey.lanes.entry(folder.to_owned()).or_insert_with(|| SurveyedLane {
+            lane: header.lane.clone(),
+            totals: Default::default(),
+            waiting_entries: 0,
+            last: String::new(),
+            event_time_max_ms: None,
+            arrival_max_ms: None,
+        });
+        lane.totals.add(&header.totals);
+        lane.waiting_entries += 1;
+        lane.last = header.last.to_string();
+        lane.event_time_max_ms = lane.event_time_max_ms.max(header.event_time_max_ms);
+        lane.arrival_max_ms = lane.arrival_max_ms.max(header.arrival_max_ms);
+    }
+    // Lanes of other roles hold dead letters alone, whose records were counted in the first one.
+    if header.lane.role != Role::Lake {
+        return;
+    }
+    let records = header.totals.records;
+    survey.batches.push(SurveyedBatch { written_at_ms: header.written_at_ms, records, bytes });
+    match entry.sections() {
+        Ok(sections) => {
+            let before = newest_ms.unwrap_or(i64::MIN);
+            for time in sections.iter().filter_map(times).flat_map(|times| times.values().to_vec()) {
+                survey.lateness.add(before.saturating_sub(time).max(-1));
+            }
+        }
+        Err(_) => survey.left_out += 1,
+    }
+    *newest_ms = (*newest_ms).max(header.event_time_max_ms);
+}
+
+/// The event times of a section's rows; `None` of dead letters, which have none.
+fn times(section: &Section) -> Option<&TimestampMillisecondArray> {
+    let schema = section.rows.schema_ref();
+    let column = schema.metadata().get(metadata::TIME_COLUMN)?;
+    let times = section.rows.column_by_name(column)?.as_primitive_opt::<TimestampMillisecondType>()?;
+    (*section.table != *DEAD_LETTER_TABLE).then_some(times)
+}
