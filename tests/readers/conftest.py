@@ -1,11 +1,13 @@
 """Lakes made by the `tripline` tool from the shipped real trips, for other readers to open."""
 
+import contextlib
 import os
 import pathlib
 import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 
 import pytest
 
@@ -13,6 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TAXI = ROOT / "pipelines" / "taxi"
 SAMPLE = TAXI / "sample"
 TRIPLINE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "tripline"
+# What the variables of a server begin with.
+PREFIXES = {"s3": "S3", "opensearch": "OS"}
 
 
 def tripline(*arguments, check=True, **environment):
@@ -72,30 +76,48 @@ class S3Server:
         }
 
 
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory):
-    """Starts the server that `make servers` installs."""
-    folder = tmp_path_factory.mktemp("s3")
+@contextlib.contextmanager
+def serving(name, folder, **environment):
+    """Starts one of the servers that `make servers` installs, on a port that it yields."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    script = ROOT / "tests" / "servers" / "s3" / "start.sh"
-    environment = {**os.environ, "S3_DATA": str(folder), "S3_PORT": str(port), "S3_BUCKETS": "trips"}
+    script = ROOT / "tests" / "servers" / name / "start.sh"
+    variables = {PREFIXES[name] + "_DATA": str(folder), PREFIXES[name] + "_PORT": str(port), **environment}
     log = open(folder / "server.log", "w")
-    server = subprocess.Popen(["bash", script, "run"], env=environment, stdout=log, stderr=log, start_new_session=True)
+    server = subprocess.Popen(
+        ["bash", script, "run"], env={**os.environ, **variables}, stdout=log, stderr=log, start_new_session=True
+    )
     try:
         for _ in range(600):
             if server.poll() is not None:
                 reason = (folder / "server.log").read_text()[-2000:]
                 if os.environ.get("CI"):
-                    pytest.fail(f"the S3 server did not start: {reason}")
-                pytest.skip(f"left out: no S3 server: {reason}")
+                    pytest.fail(f"the {name} server did not start: {reason}")
+                pytest.skip(f"left out: no {name} server: {reason}")
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
-        yield S3Server(f"http://127.0.0.1:{port}", folder / "buckets" / "trips")
+        yield port
     finally:
         server.terminate()
         server.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """A real S3 server with a bucket `trips`."""
+    folder = tmp_path_factory.mktemp("s3")
+    with serving("s3", folder, S3_BUCKETS="trips") as port:
+        yield S3Server(f"http://127.0.0.1:{port}", folder / "buckets" / "trips")
+
+
+@pytest.fixture(scope="session")
+def opensearch(tmp_path_factory):
+    """The address of a real OpenSearch of one node."""
+    with serving("opensearch", tmp_path_factory.mktemp("opensearch")) as port:
+        url = f"http://127.0.0.1:{port}"
+        urllib.request.urlopen(f"{url}/_cluster/health?wait_for_status=yellow&timeout=60s").close()
+        yield url
