@@ -1,6 +1,8 @@
-//! The events of a Kafka event source mapping, byte for byte.
+//! Lambda's side of a Kafka event source mapping: its events, byte for byte, and what it delivers again after an
+//! answer.
 
-use super::push_escaped;
+use super::{MappingSettings, push_escaped};
+use crate::reply::{FailedOffset, Reply};
 
 /// A cluster, as events name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,67 @@ pub fn write_event(cluster: &Cluster, partitions: &[TopicPartition]) -> Vec<u8> 
     });
     event.extend_from_slice(b"}}");
     event
+}
+
+/// As [`next_after`](super::next_after), for records of topics. A partial response tells of each topic-partition
+/// the lowest offset that failed; bisecting halves the records of all of them together.
+#[must_use]
+pub fn next_after(
+    reply: &Reply<FailedOffset>,
+    batch: &[TopicPartition],
+    settings: &MappingSettings,
+) -> Vec<Vec<TopicPartition>> {
+    let failed = match reply {
+        Reply::Error if settings.bisect_batch_on_function_error => return halves(batch),
+        Reply::Error => return vec![batch.to_vec()],
+        Reply::Response(_) | Reply::Unusable if !settings.report_batch_item_failures => return Vec::new(),
+        Reply::Unusable => return vec![batch.to_vec()],
+        Reply::Response(failed) => failed,
+    };
+    let mut firsts = vec![None; batch.len()];
+    for FailedOffset { partition, offset } in failed {
+        let place = |known: &TopicPartition| {
+            let is_named = format!("{}-{}", known.topic, known.partition) == *partition;
+            let at = known.records.iter().position(|record| record.offset == *offset);
+            at.filter(|_| is_named)
+        };
+        let found = batch.iter().map(place).zip(&mut firsts).find_map(|(at, first)| Some((at?, first)));
+        match found {
+            Some((at, first)) => *first = Some(first.map_or(at, |known: usize| known.min(at))),
+            None => return vec![batch.to_vec()],
+        }
+    }
+    let rest = |(partition, first): (&TopicPartition, Option<usize>)| split(partition, first?).1;
+    let left: Vec<TopicPartition> = batch.iter().zip(firsts).filter_map(rest).collect();
+    if left.is_empty() { Vec::new() } else { vec![left] }
+}
+
+fn halves(batch: &[TopicPartition]) -> Vec<Vec<TopicPartition>> {
+    let records: usize = batch.iter().map(|partition| partition.records.len()).sum();
+    let mut left = records / 2;
+    let (mut one, mut other) = (Vec::new(), Vec::new());
+    for partition in batch {
+        let taken = left.min(partition.records.len());
+        left -= taken;
+        let (front, back) = split(partition, taken);
+        one.extend(front);
+        other.extend(back);
+    }
+    [one, other].into_iter().filter(|half| !half.is_empty()).collect()
+}
+
+/// The first records of a topic-partition, and the others; `None` where there are none.
+pub(super) fn split(
+    partition: &TopicPartition,
+    at: usize,
+) -> (Option<TopicPartition>, Option<TopicPartition>) {
+    let (front, back) = partition.records.split_at(at.min(partition.records.len()));
+    let part = |records: &[TopicRecord]| {
+        let TopicPartition { topic, partition, .. } = partition;
+        let part = TopicPartition { topic: topic.clone(), partition: *partition, records: records.to_vec() };
+        Some(part).filter(|part| !part.records.is_empty())
+    };
+    (part(front), part(back))
 }
 
 fn push_record(event: &mut Vec<u8>, topic: &str, partition: i32, record: &TopicRecord) {

@@ -7,7 +7,9 @@
 //! Streams and Lambda". Time is left to the caller: who runs a batch window calls
 //! [`Batcher::finish`] when it ends.
 
+pub mod delivery;
 pub mod kafka;
+pub mod on_failure;
 
 use std::fmt::Write as _;
 use std::mem;
@@ -15,7 +17,7 @@ use std::ops::Range;
 
 use tripline_model::source::Position;
 
-pub use crate::reply::Reply;
+pub use crate::reply::{FailedOffset, Reply};
 
 /// Lambda's limit on the event of a synchronous invocation: 6 MB, counted here as 6 MiB of JSON.
 pub const INVOCATION_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -230,8 +232,8 @@ impl Batcher {
 /// * A partial response that names a record that is not in the batch: the whole batch, once more.
 /// * Without `ReportBatchItemFailures`, anything but an error is success.
 ///
-/// Counting attempts and giving up (`MaximumRetryAttempts`, `MaximumRecordAgeInSeconds`) are the
-/// caller's.
+/// Counting attempts and giving up (`MaximumRetryAttempts`, `MaximumRecordAgeInSeconds`) are
+/// [`delivery`]'s and the caller's.
 #[must_use]
 pub fn next_after(reply: &Reply, batch: &[PutRecord], settings: &MappingSettings) -> Vec<Range<usize>> {
     let end = batch.len();

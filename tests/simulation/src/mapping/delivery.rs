@@ -1,12 +1,12 @@
 //! One batch, until it is done or given up: retries, bisecting, partial responses, age.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use tokio::time::sleep;
+use tripline_stream::mapping::delivery::{Condition, Delivery};
 use tripline_stream::mapping::{PutRecord, Reply, next_after, write_event};
 
-use super::{Mapping, Reason};
+use super::Mapping;
 use crate::clock::MINUTE;
 use crate::coverage::Feature;
 use crate::stream::Shard;
@@ -19,8 +19,8 @@ impl Mapping {
     pub(super) async fn deliver(&self, shard: &Shard, batch: Range<usize>) {
         let Self { scene, .. } = self;
         let plan = &scene.schedule.mapping;
-        let mut due = VecDeque::from([(batch, 0)]);
-        while let Some((part, tries)) = due.pop_front() {
+        let mut delivery = Delivery::new(batch);
+        while let Some((part, retried)) = delivery.next_part() {
             let part = self.give_aged_up(shard, part);
             if part.is_empty() {
                 continue;
@@ -39,21 +39,16 @@ impl Mapping {
                 }
                 continue;
             }
-            let is_bisected = left.len() > 1;
-            scene.seen.saw_if(is_bisected, Feature::Bisected);
+            scene.seen.saw_if(left.len() > 1, Feature::Bisected);
             let left: Vec<_> =
                 left.into_iter().map(|left| part.start + left.start..part.start + left.end).collect();
-            // Splitting a batch does not count as a retry.
-            let tries = if is_bisected { tries } else { tries + 1 };
-            if plan.retries.is_some_and(|most| tries > most) {
+            let given_up = delivery.again(left, retried, plan.retries);
+            if !given_up.is_empty() {
                 scene.seen.saw(Feature::GivenUpByRetries);
-                for part in left {
-                    self.give_up(shard, part, Reason::RetryAttemptsExhausted);
+                for part in given_up {
+                    self.give_up(shard, part, Condition::RetryAttemptsExhausted);
                 }
                 continue;
-            }
-            for part in left.into_iter().rev() {
-                due.push_front((part, tries));
             }
             sleep(scene.dice.pause(BACK_OFF)).await;
         }
@@ -79,13 +74,13 @@ impl Mapping {
         let (aged, rest) = (part.start..part.start + aged, part.start + aged..part.end);
         if !aged.is_empty() {
             self.scene.seen.saw(Feature::GivenUpByAge);
-            self.give_up(shard, aged, Reason::RecordAgeExceeded);
+            self.give_up(shard, aged, Condition::RecordAgeExceeded);
         }
         rest
     }
 
-    fn give_up(&self, shard: &Shard, part: Range<usize>, reason: Reason) {
-        self.scene.trace.note(format_args!("{} {part:?} is given up: {reason:?}", shard.origin.shard));
-        self.destination.take(&shard.numbers[part], reason);
+    fn give_up(&self, shard: &Shard, part: Range<usize>, condition: Condition) {
+        self.scene.trace.note(format_args!("{} {part:?} is given up: {condition:?}", shard.origin.shard));
+        self.destination.take(&shard.numbers[part], condition);
     }
 }

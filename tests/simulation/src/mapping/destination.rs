@@ -3,24 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Why a mapping gave records up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// `MaximumRetryAttempts`.
-    RetryAttemptsExhausted,
-    /// `MaximumRecordAgeInSeconds`.
-    RecordAgeExceeded,
-}
+use tripline_stream::mapping::delivery::Condition;
 
 /// What was given up, by the records' numbers.
 #[derive(Debug, Default)]
-pub(crate) struct Destination(Mutex<BTreeMap<u64, Reason>>);
+pub(crate) struct Destination(Mutex<BTreeMap<u64, Condition>>);
 
 impl Destination {
     /// Takes records in. One that was given up before, and came again, is there already.
-    pub(crate) fn take(&self, numbers: &[u64], reason: Reason) {
+    pub(crate) fn take(&self, numbers: &[u64], condition: Condition) {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.extend(numbers.iter().map(|&number| (number, reason)));
+        taken.extend(numbers.iter().map(|&number| (number, condition)));
     }
 
     /// Whether it has a record.

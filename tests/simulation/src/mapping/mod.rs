@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-pub(crate) use destination::{Destination, Reason};
+pub(crate) use destination::Destination;
 
 use crate::coverage::Feature;
 use crate::feeding::Function;
