@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod events;
 pub mod generate;
+mod invoke;
 mod lake;
 pub mod publish;
 pub mod redrive;

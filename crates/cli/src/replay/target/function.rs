@@ -3,15 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::bail;
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::future::try_join_all;
-use http::{Method, Request};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 use tripline_model::source::Position;
 use tripline_stream::mapping::{
@@ -21,10 +15,9 @@ use tripline_stream::mapping::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Capacity, Delivered, Target};
+use crate::invoke::{FunctionClient, LONGEST_INVOCATION};
 use crate::replay::stage::Item;
 
-/// Lambda's longest invocation.
-const INVOCATION: Duration = Duration::from_secs(15 * 60);
 /// After a first failure; twice as long after each further one, up to the last.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -52,8 +45,7 @@ pub(in crate::replay) struct FunctionOptions {
 #[derive(Debug)]
 pub(in crate::replay) struct FunctionTarget {
     options: FunctionOptions,
-    uri: http::Uri,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: FunctionClient,
     settings: MappingSettings,
     origins: Vec<ShardOrigin>,
 }
@@ -64,16 +56,7 @@ impl FunctionTarget {
     /// # Errors
     /// When the URL is none.
     pub(in crate::replay) fn new(options: FunctionOptions) -> anyhow::Result<Self> {
-        ensure!(
-            options.url.starts_with("http://"),
-            "the function's URL '{}' does not begin with http://: give that of cargo lambda watch, such as \
-             http://127.0.0.1:9001",
-            options.url
-        );
-        let base = options.url.trim_end_matches('/');
-        let uri = format!("{base}/2015-03-31/functions/{}/invocations", options.name)
-            .parse()
-            .with_context(|| format!("the function's URL '{}' or its name cannot be used", options.url))?;
+        let client = FunctionClient::new(&options.url, &options.name, LONGEST_INVOCATION)?;
         let settings = MappingSettings {
             batch_size: options.batch_size,
             payload_bytes: INVOCATION_PAYLOAD_BYTES,
@@ -91,8 +74,7 @@ impl FunctionTarget {
                 invoke_identity_arn: "arn:aws:iam::000000000000:role/replay".to_owned(),
             })
             .collect();
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Ok(Self { options, uri, client, settings, origins })
+        Ok(Self { options, client, settings, origins })
     }
 
     fn record(&self, number: u64, key: &str, data: Vec<u8>) -> PutRecord {
@@ -129,9 +111,9 @@ impl FunctionTarget {
         let (mut since, mut pause) = (Instant::now(), PAUSE);
         while let Some(part) = waiting.pop_front() {
             delivered.requests += 1;
-            let (reply, told) = match self.invoke(write_event(origin, part)).await {
+            let (reply, told) = match self.client.invoke(write_event(origin, part)).await {
                 Ok(body) => (Reply::read(&body), String::from_utf8_lossy(&body).into_owned()),
-                Err(error) => (Reply::Error, format!("{error:#}")),
+                Err(error) => (Reply::Error, error.to_string()),
             };
             let left = next_after(&reply, part, &self.settings);
             let rest: usize = left.iter().map(ExactSizeIterator::len).sum();
@@ -160,28 +142,6 @@ impl FunctionTarget {
             }
         }
         Ok(())
-    }
-
-    async fn invoke(&self, event: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(self.uri.clone())
-            .header("content-type", "application/json")
-            .body(Full::new(event.into()))?;
-        let ask = async {
-            let answer = self.client.request(request).await.with_context(|| {
-                format!("{} does not answer; start it, by cargo lambda watch say", self.uri)
-            })?;
-            let status = answer.status();
-            let failed = answer.headers().contains_key("x-amz-function-error");
-            let body =
-                answer.into_body().collect().await.context("the answer breaks off")?.to_bytes().to_vec();
-            let told: String = String::from_utf8_lossy(&body).chars().take(TOLD).collect();
-            ensure!(status.is_success(), "{} answers {status}: {told}", self.uri);
-            ensure!(!failed, "the function failed: {told}");
-            Ok(body)
-        };
-        tokio::time::timeout(INVOCATION, ask).await.context("there was no answer within 15 minutes")?
     }
 }
 
