@@ -17,9 +17,8 @@ pub(crate) struct LakeArguments {
     /// Where the lake is: a folder, file:///folder or s3://bucket/prefix.
     #[arg(long, value_name = "URL", env = "TRIPLINE_LAKE")]
     pub(crate) lake: String,
-    /// URL of an S3-compatible server; without it, AWS's.
-    #[arg(long, value_name = "URL", env = "TRIPLINE_S3_ENDPOINT")]
-    pub(crate) s3_endpoint: Option<String>,
+    #[command(flatten)]
+    pub(crate) stores: StoreArguments,
 }
 
 impl LakeArguments {
@@ -27,11 +26,21 @@ impl LakeArguments {
     pub(crate) async fn open(&self) -> anyhow::Result<(Arc<Pipeline>, Arc<dyn ObjectStore>)> {
         let pipeline = Pipeline::load(&self.pipeline)
             .with_context(|| format!("the pipeline in {} cannot be used", self.pipeline.display()))?;
-        Ok((Arc::new(pipeline), self.open_other(&self.lake).await?))
+        Ok((Arc::new(pipeline), self.stores.open(&self.lake).await?))
     }
+}
 
-    /// Opens another place as a store, by the same way.
-    pub(crate) async fn open_other(&self, url: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
+/// How stores are reached.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct StoreArguments {
+    /// URL of an S3-compatible server; without it, AWS's.
+    #[arg(long, value_name = "URL", env = "TRIPLINE_S3_ENDPOINT")]
+    s3_endpoint: Option<String>,
+}
+
+impl StoreArguments {
+    /// Opens a folder, file:///folder or s3://bucket/prefix; nothing is written.
+    pub(crate) async fn open(&self, url: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
         let mut options = StoreOptions::from_env()?;
         if let Some(endpoint) = &self.s3_endpoint {
             options.path_style |= options.endpoint.is_none();

@@ -16,7 +16,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run files or a stream through the real handlers into a lake, as Lambda's event source mapping would.
-    Run(run::RunArguments),
+    Run(Box<run::RunArguments>),
     /// Publish what lies in the journal of a lake, as the publish function does on its schedule.
     Publish(publish::PublishArguments),
     /// Prove from what lies in a lake that every record is there exactly once.

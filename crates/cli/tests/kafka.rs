@@ -13,6 +13,22 @@ use tripline_test_support::{Kafka, OpenSearch, or_left_out};
 /// Trips in the shipped sample.
 const SAMPLE: u64 = 6_500;
 
+/// A pipeline that refuses what is no event.
+const REFUSING: &str = r#"
+id = "trips"
+type_field = "type"
+schema_version = 1
+on_malformed = "fail"
+[events.trip]
+id = ["trip_id"]
+event_time = "pickup_datetime"
+fields = [
+  { name = "trip_id", type = "int64", required = true },
+  { name = "pickup_datetime", type = "timestamp", required = true },
+]
+partition = [{ name = "year", time = "year" }]
+"#;
+
 /// Sends the sample's trips into a topic, by the Kafka sink alone.
 fn produce(servers: &str, topic: &str) {
     let mut desk = taxi("unused");
@@ -115,6 +131,38 @@ fn a_replay_into_a_topic_is_read_from_it_to_the_last_event() {
     let desk = taxi("unused");
     desk.tripline("run", &["--kafka", &servers, "--topic", "replayed", "--until-end"], 0);
     assert_eq!((desk.seen(), &told["records"]), ((SAMPLE, 0), &Value::from(SAMPLE)), "{told}");
+}
+
+#[test]
+fn what_a_topic_has_that_is_given_up_is_brought_in_by_a_redrive() {
+    let Some(kafka) = Kafka::shared_for("what a topic has that is given up") else { return };
+    let (servers, desk) = (kafka.bootstrap_servers(), Desk::new(REFUSING));
+    let trip = |number| {
+        format!("{{\"type\":\"trip\",\"trip_id\":{number},\"pickup_datetime\":\"2019-03-01T12:00:00Z\"}}\n")
+    };
+    desk.write("trips.jsonl", &(0..SAMPLE).map(trip).collect::<String>());
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    replay.args(["replay", "--kafka", &servers, "--topic", "given-up", "--speedup", "0", "--json"]);
+    let output = replay.args(["--poison-share", "0.01", "--input"]).arg(desk.path("trips.jsonl"));
+    let output = output.output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let poison = told["poison"].as_u64().unwrap();
+    assert!(poison > 0, "{told}");
+    let failed = desk.path("failed");
+    let failed = failed.to_str().unwrap();
+    let source = ["--kafka", &servers, "--topic", "given-up", "--until-end"];
+    let own = ["--batch-size", "500", "--maximum-retry-attempts", "2", "--on-failure", failed];
+    let printed = desk.tripline("run", &[source.as_slice(), &own].concat(), 1);
+    assert!(printed.contains("given up"), "{printed}");
+    let (rows, dead_letters) = desk.seen();
+    assert!(rows < SAMPLE && dead_letters == 0, "{printed}");
+    // The group has moved on behind what was given up.
+    desk.write("pipeline/pipeline.toml", &REFUSING.replace("\"fail\"", "\"dead-letter\""));
+    let printed = desk.tripline("run", &source, 0);
+    assert!(printed.contains("records read                   0"), "{printed}");
+    desk.tripline("redrive", &["--failed-batches", failed], 0);
+    desk.tripline("publish", &[], 0);
+    assert_eq!(desk.seen(), (SAMPLE, poison));
 }
 
 #[test]

@@ -167,6 +167,34 @@ fn a_run_that_would_feed_what_it_reads_or_skip_what_comes_between_two_runs_is_re
 }
 
 #[test]
+fn what_a_stream_has_that_is_given_up_is_brought_in_by_a_redrive() {
+    let Some(server) = KinesisServer::shared_for("what a stream has that is given up") else { return };
+    server.create_stream("trips-given-up", 1).unwrap();
+    put(server, "trips-given-up", 0..15);
+    let poison = json!([{"Data": "bm90IGpzb24=", "PartitionKey": "poison"}]);
+    server.call("PutRecords", &json!({"StreamName": "trips-given-up", "Records": poison})).unwrap();
+    put(server, "trips-given-up", 15..39);
+    let mut refusing =
+        Desk::new(&PIPELINE.replace("schema_version", "on_malformed = \"fail\"\nschema_version"));
+    refusing.variables = server.environment();
+    let failed = refusing.path("failed");
+    let failed = failed.to_str().unwrap();
+    let own = ["--batch-size", "10", "--maximum-retry-attempts", "1", "--on-failure", failed];
+    let options = [source(server, "trips-given-up").as_slice(), &own].concat();
+    let printed = refusing.tripline("run", &options, 1);
+    assert!(printed.contains("given up                       5   in 1 batches"), "{printed}");
+    assert_eq!(refusing.seen(), (35, 0));
+    // The next run goes on behind them.
+    let printed = refusing.tripline("run", &options, 0);
+    assert!(printed.contains("records read                   0"), "{printed}");
+    refusing.write("pipeline/pipeline.toml", PIPELINE);
+    let said = refusing.tripline("redrive", &["--failed-batches", failed, "--function", "ingest"], 0);
+    assert!(said.contains("1 batches with 5 records; 5 were not in"), "{said}");
+    refusing.tripline("publish", &[], 0);
+    assert_eq!(refusing.seen(), (39, 1));
+}
+
+#[test]
 fn another_source_epoch_is_another_source() {
     let Some(server) = KinesisServer::shared_for("another source epoch") else { return };
     server.create_stream("trips-epoch", 1).unwrap();

@@ -64,6 +64,8 @@ pub struct Batch {
     pub counts: Counts,
     /// Dead letters by reason.
     pub dead_letter_reasons: BTreeMap<&'static str, u64>,
+    /// Largest event time that was committed, milliseconds since 1970 UTC.
+    pub event_time_max_ms: Option<i64>,
     /// Journal entries committed.
     pub entries: u64,
     /// Their bytes.
@@ -291,6 +293,7 @@ impl Batch {
         let Taken { lake, search, streams, letters, setback } = taken;
         self.duplicates += lake.duplicates;
         self.counts.add(&lake.counts);
+        self.event_time_max_ms = self.event_time_max_ms.max(lake.event_time_max_ms);
         self.add_entry(&lake);
         for (reason, count) in lake.dead_letter_reasons {
             *self.dead_letter_reasons.entry(reason).or_default() += count;

@@ -95,7 +95,7 @@ pub async fn run(arguments: &RedriveArguments) -> anyhow::Result<ExitCode> {
     let senders = Senders::new(&pipeline, &lake, &arguments.sinks).await?;
     match &arguments.failed_batches {
         Some(url) => {
-            let batches = arguments.lake.open_other(url).await?;
+            let batches = arguments.lake.stores.open(url).await?;
             let of = BatchesOf {
                 store: &*batches,
                 function: arguments.function.clone(),

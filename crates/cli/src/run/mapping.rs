@@ -1,269 +1,315 @@
-//! The event source mapping's side: batches are delivered until the function says they are done.
+//! The event source mapping's side: batches are delivered until the function says they are done, or given up.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use tripline_ingest::{Answer, Batch, Ingest, IngestError, IngestOptions};
-use tripline_lake::clock::{Clock, SystemClock};
-use tripline_lake::journal::JournalError;
-use tripline_lake::publish::{FileFormat, PublishError, PublishOptions, PublishedFile};
-use tripline_lake::store::ObjectStore;
-use tripline_lake::{Environment, Lake, Role};
-use tripline_model::batch::Counts;
-use tripline_model::pipeline::{Pipeline, Target};
-use tripline_search::{SearchCounts, Shown};
-use tripline_stream::mapping::{MappingSettings, PutRecord, Reply, ShardOrigin, next_after, write_event};
-use tripline_stream::sink::SentCounts;
+use anyhow::{anyhow, bail};
+use tripline_lake::clock::{Clock as _, SystemClock};
+use tripline_stream::mapping::delivery::{Answer, Batch, Condition, Delivery, ShardBatch};
+use tripline_stream::mapping::{MappingSettings, Reply};
 
+use super::delivered::Delivered;
 use super::drill::Drill;
-use crate::publish::RIVAL_PAUSE;
-use crate::sinks::{SinkArguments, SinkChoices};
+use super::functions::{Functions, Outcome, Publication};
+use super::on_failure::{GivenUp, OnFailure};
+use super::retries::{FILE_RETRIES, Limits, STREAM_RETRIES, pause_after};
+use super::status::Status;
 
-/// Tries of a file's batch before the run is given up; Lambda would send it to the on-failure destination.
-pub(super) const ATTEMPTS: u32 = 5;
-/// Tries of a stream's: some minutes, as it can wait for a sink that is away.
-pub(super) const STREAM_ATTEMPTS: u32 = 60;
-/// Between the first try and the second; longer between later ones, up to the second.
-const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// The time that a function has for a batch, as Lambda's longest.
-const INVOCATION_MS: i64 = 15 * 60 * 1000;
-
-/// How the mapping behaves.
-#[derive(Clone, Debug)]
-pub(super) struct MappingOptions {
-    pub(super) format: FileFormat,
-    /// Seed of a fault drill.
-    pub(super) seed: Option<u64>,
-    /// Tries of one batch.
-    pub(super) attempts: u32,
-    /// Epoch of all sources.
-    pub(super) source_epoch: String,
-}
-
-/// Waits before a try once more.
-pub(super) async fn pause(attempt: u32) {
-    let (first, longest) = RETRY_PAUSES;
-    tokio::time::sleep((first * attempt).min(longest)).await;
-}
-
-/// What was delivered, over all invocations.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Delivered {
-    pub(super) invocations: u64,
-    pub(super) duplicates: u64,
-    pub(super) deaths: u64,
-    /// What the answers say was appended. An entry whose writer died is not among it.
-    pub(super) appended: Counts,
-    pub(super) dead_letter_reasons: BTreeMap<&'static str, u64>,
-    /// What the search sink did; `None` where there is none.
-    pub(super) search: Option<SearchCounts>,
-    /// What other streams took.
-    pub(super) streams: BTreeMap<Target, SentCounts>,
-}
-
-impl Delivered {
-    fn add(&mut self, batch: &Batch) {
-        self.duplicates += batch.duplicates;
-        self.appended.add(&batch.counts);
-        if let Some(search) = &mut self.search {
-            search.add(&batch.search);
-        }
-        for (target, counts) in &batch.streams {
-            self.streams.entry(*target).or_default().add(counts);
-        }
-        for (reason, count) in &batch.dead_letter_reasons {
-            *self.dead_letter_reasons.entry(reason).or_default() += count;
-        }
-    }
-}
+/// How often it is looked whether the run is to end.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A local event source mapping with the functions behind it.
 pub(super) struct Mapping {
-    pipeline: Arc<Pipeline>,
-    store: Arc<dyn ObjectStore>,
-    options: MappingOptions,
-    environment: Environment,
-    drill: Option<Drill>,
-    lake: Lake,
-    sinks: SinkChoices,
-    ingest: Ingest,
+    pub(super) functions: Functions,
+    pub(super) settings: MappingSettings,
+    pub(super) limits: Limits,
+    pub(super) on_failure: Option<OnFailure>,
+    /// A fault drill.
+    pub(super) drill: Option<Drill>,
     pub(super) delivered: Delivered,
-    pub(super) published: Vec<PublishedFile>,
+    pub(super) status: Status,
+    /// Somebody wants the run to end.
+    pub(super) stopped: Arc<AtomicBool>,
+}
+
+/// Failures of one batch.
+#[derive(Default)]
+struct Failures {
+    /// In a row, for the pause between them.
+    in_a_row: u32,
+    /// In a row, with nobody to invoke.
+    away: u32,
 }
 
 impl Mapping {
-    pub(super) async fn start(
-        pipeline: Arc<Pipeline>,
-        store: Arc<dyn ObjectStore>,
-        options: MappingOptions,
-        search: &SinkArguments,
-    ) -> anyhow::Result<Self> {
-        let drill = options.seed.map(Drill::new);
-        let mut environment = Environment::default();
-        if let Some(drill) = &drill {
-            environment.mishaps = drill.mishaps();
-        }
-        let lake = Lake::open(Arc::clone(&store), environment.clone(), &pipeline.id).await?;
-        let sinks = search.connect(&pipeline, &environment).await?;
-        let ingest = start_ingest(&pipeline, &lake, &sinks, &options.source_epoch);
-        let search = sinks.connected.names().contains(&Role::Search).then(SearchCounts::default);
-        let (delivered, published) = (Delivered { search, ..Delivered::default() }, Vec::new());
-        Ok(Self { pipeline, store, options, environment, drill, lake, sinks, ingest, delivered, published })
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
-    pub(super) fn lake(&self) -> &Lake {
-        &self.lake
-    }
-
-    /// Epoch of all sources.
-    pub(super) fn source_epoch(&self) -> &str {
-        &self.options.source_epoch
-    }
-
-    /// Whether the lake is the only sink.
-    pub(super) fn is_lake_alone(&self) -> bool {
-        *self.sinks.connected.names() == [Role::Lake].into()
-    }
-
-    /// What the search cluster has, if there is one.
-    pub(super) async fn shown(&self) -> anyhow::Result<Vec<Shown>> {
-        self.sinks.shown(&self.pipeline, &self.environment).await
-    }
-
-    pub(super) fn settings(&self) -> MappingSettings {
-        MappingSettings {
-            report_batch_item_failures: true,
-            bisect_batch_on_function_error: true,
-            ..MappingSettings::default()
-        }
-    }
-
-    /// Delivers a batch, in pieces and again where the function's answers ask for it, and, in a
-    /// drill, where they do not.
-    pub(super) async fn deliver(
-        &mut self,
-        origin: &ShardOrigin,
-        batch: Vec<PutRecord>,
-    ) -> anyhow::Result<()> {
+    /// Delivers a shard's batch, in a drill in other cuts, too. Returns whether it is done: it is not if the run is
+    /// stopped before.
+    pub(super) async fn deliver_shard(&mut self, batch: ShardBatch<'_>) -> anyhow::Result<bool> {
         let cuts = match &mut self.drill {
-            Some(drill) => drill.cuts(batch.len()),
-            None => std::iter::once(0..batch.len()).collect(),
+            Some(drill) => drill.cuts(batch.records.len()),
+            None => std::iter::once(0..batch.records.len()).collect(),
         };
         for cut in cuts {
-            self.deliver_until_done(origin, batch.get(cut).unwrap_or_default()).await?;
+            let records = batch.records.get(cut).unwrap_or_default();
+            if !self.deliver(ShardBatch { records, ..batch }).await?.is_empty() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn deliver_until_done(&mut self, origin: &ShardOrigin, batch: &[PutRecord]) -> anyhow::Result<()> {
-        let settings = self.settings();
-        let mut waiting = VecDeque::from([(batch, 1)]);
-        while let Some((part, attempt)) = waiting.pop_front() {
-            let outcome = self.invoke(&write_event(origin, part)).await?;
-            let reply = match &outcome {
-                Outcome::Answered(answer) => Reply::from(&answer.response),
-                Outcome::Failed(_) => {
-                    pause(attempt).await;
-                    Reply::Error
-                }
-                Outcome::Died => Reply::Error,
+    /// Delivers a batch, in pieces and again where the function's answers ask for it. Returns what is not done
+    /// when the run is stopped; else nothing: all of it is in, or given up.
+    pub(super) async fn deliver<B: Batch>(&mut self, batch: B) -> anyhow::Result<Vec<B>> {
+        let mut delivery = Delivery::new(batch);
+        let mut failures = Failures::default();
+        while let Some((part, retried)) = delivery.next_part() {
+            let Some(part) = self.without_aged(part, retried).await? else { continue };
+            let event = part.event();
+            let outcome = self.functions.invoke(&event, &mut self.delivered).await?;
+            if let Outcome::Answered(_) = &outcome {
+                self.status.counts(&self.delivered);
+            }
+            let answer = match &outcome {
+                Outcome::Answered(answer) => Answer::Response(&answer.response),
+                Outcome::Body(body) => Answer::Body(body),
+                _ => Answer::Error,
             };
-            let first = part.first().map(|record| record.sequence.to_string()).unwrap_or_default();
-            let left = next_after(&reply, part, &settings);
-            // A death on purpose is no attempt: the drill must not end in giving up.
-            let attempt = if matches!(outcome, Outcome::Died) { attempt } else { attempt + 1 };
-            if attempt > self.options.attempts && !left.is_empty() {
-                let attempts = self.options.attempts;
-                let place =
-                    format!("{}: the batch from position {first} on failed {attempts} times", origin.source);
-                match outcome {
-                    Outcome::Failed(error) => return Err(error).context(place),
-                    _ => {
-                        bail!("{place}: the function refuses records (see on_malformed in the pipeline file)")
-                    }
-                }
+            // What is too large is no smaller at the next try.
+            let is_too_large = matches!(outcome, Outcome::TooLarge(_));
+            let bisects = self.settings.bisect_batch_on_function_error || is_too_large;
+            let settings = MappingSettings { bisect_batch_on_function_error: bisects, ..self.settings };
+            let left = part.next_after(answer, &settings);
+            if left.is_empty() {
+                failures = Failures::default();
+                self.status.works();
+                continue;
             }
-            for range in left.into_iter().rev() {
-                if let Some(rest) = part.get(range) {
-                    waiting.push_front((rest, attempt));
+            // A death on purpose is no attempt: the drill must not end in giving up.
+            if matches!(outcome, Outcome::Died) {
+                delivery.put_back(left, retried);
+                continue;
+            }
+            self.count_failure(&outcome, &part, &mut failures)?;
+            let given_up = match outcome {
+                Outcome::Away(_) => {
+                    delivery.put_back(vec![part], retried);
+                    Vec::new()
                 }
+                Outcome::TooLarge(error) if left.len() == 1 => {
+                    let condition = Condition::MaximumPayloadSizeExceeded;
+                    self.give_up(&part, condition, retried, Some(error)).await?;
+                    continue;
+                }
+                Outcome::TooLarge(_) => {
+                    delivery.put_back(left, retried);
+                    continue;
+                }
+                Outcome::Failed(error) => {
+                    let parts = delivery.again(left, retried, self.limits.retries);
+                    for part in &parts {
+                        let condition = Condition::RetryAttemptsExhausted;
+                        self.give_up(part, condition, retried + 1, Some(anyhow!("{error:#}"))).await?;
+                    }
+                    parts
+                }
+                Outcome::Answered(_) | Outcome::Body(_) | Outcome::Died => {
+                    let parts = delivery.again(left, retried, self.limits.retries);
+                    for part in &parts {
+                        self.give_up(part, Condition::RetryAttemptsExhausted, retried + 1, None).await?;
+                    }
+                    parts
+                }
+            };
+            if given_up.is_empty() && !self.pause(failures.in_a_row).await {
+                return Ok(delivery.rest().collect());
             }
         }
+        Ok(Vec::new())
+    }
+
+    /// Tells of a failure, and ends the run where nobody has been there to invoke for too long.
+    fn count_failure<B: Batch>(
+        &mut self,
+        outcome: &Outcome,
+        part: &B,
+        failures: &mut Failures,
+    ) -> anyhow::Result<()> {
+        failures.in_a_row += 1;
+        let why = match outcome {
+            Outcome::Away(error) => {
+                failures.away += 1;
+                if failures.away > STREAM_RETRIES && self.limits.retries.is_some() {
+                    bail!("{}: {error:#}; tried {} times", part.place(), failures.away);
+                }
+                format!("{error:#}")
+            }
+            Outcome::Failed(error) | Outcome::TooLarge(error) => {
+                failures.away = 0;
+                self.delivered.failures += 1;
+                format!("{error:#}")
+            }
+            _ => {
+                failures.away = 0;
+                "the function asks for records again".to_owned()
+            }
+        };
+        self.status.fails(failures.in_a_row, &format!("{}: {why}", part.place()));
         Ok(())
     }
 
-    /// Delivers a saved event as it is. Returns the number of its records.
-    pub(super) async fn deliver_event(&mut self, body: &[u8]) -> anyhow::Result<u64> {
-        for _ in 0..ATTEMPTS * 4 {
-            match self.invoke(body).await? {
-                Outcome::Answered(answer) if answer.response.is_success() => {
-                    return Ok(answer.batch.delivered);
+    /// The part without what is too old, which is given up; `None` where nothing is left.
+    async fn without_aged<B: Batch>(&mut self, part: B, retried: u32) -> anyhow::Result<Option<B>> {
+        let Some(age_ms) = self.limits.age_ms else { return Ok(Some(part)) };
+        let (aged, rest) = part.split_older(SystemClock.now_ms() - age_ms);
+        if aged.records() > 0 {
+            self.give_up(&aged, Condition::RecordAgeExceeded, retried, None).await?;
+        }
+        Ok(Some(rest).filter(|rest| rest.records() > 0))
+    }
+
+    /// Brings a batch to the on-failure destination.
+    ///
+    /// # Errors
+    /// When there is none: why the batch is given up.
+    async fn give_up<B: Batch>(
+        &mut self,
+        batch: &B,
+        condition: Condition,
+        invocations: u32,
+        error: Option<anyhow::Error>,
+    ) -> anyhow::Result<()> {
+        let Some(on_failure) = &self.on_failure else {
+            let place = batch.place();
+            return Err(match (condition, error) {
+                (Condition::RecordAgeExceeded, _) => {
+                    anyhow!(
+                        "{place} is older than --maximum-record-age; say where it is to be kept: --on-failure URL"
+                    )
                 }
-                Outcome::Answered(_) => bail!("the function refuses records of the saved event"),
-                Outcome::Failed(error) => return Err(error.into()),
+                (Condition::RetryAttemptsExhausted, Some(error)) => {
+                    error.context(format!("{place} failed {invocations} times"))
+                }
+                (_, Some(error)) => error.context(place),
+                (_, None) => anyhow!(
+                    "{place} failed {invocations} times: the function refuses records (see on_malformed in the pipeline file)"
+                ),
+            });
+        };
+        let event = batch.event();
+        let is_error = error.is_some();
+        on_failure.write(GivenUp { batch, event: &event, condition, invocations, is_error }).await?;
+        let (batches, records) = &mut self.delivered.given_up;
+        *batches += 1;
+        *records += batch.records() as u64;
+        self.status.given_up(self.delivered.given_up);
+        Ok(())
+    }
+
+    /// Waits after so many failures. Returns false when the run is to end.
+    async fn pause(&self, failures: u32) -> bool {
+        let mut left = pause_after(failures);
+        while !self.is_stopped() && !left.is_zero() {
+            let now = left.min(LOOK);
+            tokio::time::sleep(now).await;
+            left -= now;
+        }
+        !self.is_stopped()
+    }
+
+    /// Delivers a saved event as it is.
+    pub(super) async fn deliver_event(&mut self, body: &[u8]) -> anyhow::Result<()> {
+        for attempt in 1..=FILE_RETRIES * 5 {
+            match self.functions.invoke(body, &mut self.delivered).await? {
+                Outcome::Answered(answer) if answer.response.is_success() => return Ok(()),
+                // Of whatever source: nothing is listed.
+                Outcome::Body(body) if Reply::read(&body) == Reply::Response(Vec::new()) => return Ok(()),
+                Outcome::Answered(_) | Outcome::Body(_) => {
+                    bail!("the function refuses records of the saved event")
+                }
+                Outcome::Failed(error) | Outcome::TooLarge(error) => return Err(error),
+                Outcome::Away(error) if attempt == FILE_RETRIES * 5 => return Err(error),
+                Outcome::Away(_) => tokio::time::sleep(pause_after(attempt)).await,
                 Outcome::Died => {}
             }
         }
         bail!("the drill killed the function too often")
     }
 
-    /// Invokes the function once.
-    pub(super) async fn invoke(&mut self, body: &[u8]) -> anyhow::Result<Outcome> {
-        self.delivered.invocations += 1;
-        match self.ingest.handle(body, SystemClock.now_ms() + INVOCATION_MS).await {
-            Ok(answer) => {
-                self.delivered.add(&answer.batch);
-                Ok(Outcome::Answered(answer))
-            }
-            Err(IngestError::Journal(JournalError::Crash(_))) => {
-                self.revive().await?;
-                Ok(Outcome::Died)
-            }
-            Err(error) => Ok(Outcome::Failed(error)),
-        }
-    }
-
     /// Publishes everything that is in the journal.
-    pub(super) async fn publish(&mut self) -> anyhow::Result<()> {
-        loop {
-            let options = PublishOptions { format: self.options.format, ..PublishOptions::default() };
-            match self.lake.publisher(options).run(i64::MAX).await {
-                Ok(report) => {
-                    self.published.extend(report.files);
-                    if let Some(lane) = report.stopped.first() {
-                        bail!("lane {} stands still at entry {}: {}", lane.folder, lane.entry, lane.reason);
-                    }
-                    if !report.gave_way {
-                        return Ok(());
-                    }
-                    tokio::time::sleep(RIVAL_PAUSE).await;
-                }
-                Err(PublishError::Crash(_)) => self.revive().await?,
-                Err(error) => return Err(error.into()),
-            }
+    pub(super) async fn publish(&mut self) -> anyhow::Result<Publication> {
+        self.status.publishing();
+        let publication = self.functions.publish(&mut self.delivered).await?;
+        self.status.published(publication.count);
+        Ok(publication)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tripline_lake::store::{MemoryStore, ObjectStore};
+    use tripline_model::source::Position;
+    use tripline_stream::mapping::{PutRecord, ShardOrigin};
+
+    use super::*;
+    use crate::run::functions::Remote;
+
+    /// A mapping to a function that nobody serves.
+    fn mapping(store: &Arc<MemoryStore>, limits: Limits) -> Mapping {
+        let store: Arc<dyn ObjectStore> = Arc::<MemoryStore>::clone(store);
+        Mapping {
+            functions: Functions::Remote(Box::new(Remote::nowhere())),
+            settings: MappingSettings { report_batch_item_failures: true, ..MappingSettings::default() },
+            limits,
+            on_failure: Some(OnFailure::new(store, "ingest", "trips")),
+            drill: None,
+            delivered: Delivered::default(),
+            status: Status::new(),
+            stopped: Arc::default(),
         }
     }
 
-    /// A fresh process in place of one that died: nothing is remembered.
-    async fn revive(&mut self) -> anyhow::Result<()> {
-        self.delivered.deaths += 1;
-        self.lake = Lake::open(Arc::clone(&self.store), self.environment.clone(), &self.pipeline.id).await?;
-        self.ingest = start_ingest(&self.pipeline, &self.lake, &self.sinks, &self.options.source_epoch);
-        Ok(())
+    fn record(sequence: u64, arrival_ms: i64) -> PutRecord {
+        let (partition_key, data) = ("key".to_owned(), b"{}".to_vec());
+        PutRecord { sequence: Position::new(sequence), partition_key, data, arrival_ms: Some(arrival_ms) }
     }
-}
 
-pub(super) enum Outcome {
-    Answered(Answer),
-    Failed(IngestError),
-    Died,
-}
+    fn origin() -> ShardOrigin {
+        ShardOrigin { source: "stream".into(), shard: "shard".into(), invoke_identity_arn: "local".into() }
+    }
 
-fn start_ingest(pipeline: &Arc<Pipeline>, lake: &Lake, sinks: &SinkChoices, epoch: &str) -> Ingest {
-    let source_epoch = epoch.to_owned();
-    let options = IngestOptions { source_epoch, partial_responses: true, ..IngestOptions::default() };
-    let clock = Arc::clone(&lake.environment().clock);
-    Ingest::feeding(sinks.connected.all(lake), Arc::clone(pipeline), clock, options)
+    #[tokio::test]
+    async fn records_that_are_too_old_are_given_up_without_an_invocation() {
+        let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+        let limits = Limits { retries: None, age_ms: Some(60_000) };
+        let (mut mapping, origin, now) = (mapping(&store, limits), origin(), SystemClock.now_ms());
+        let records = [record(1, now - 100_000), record(2, now - 61_000)];
+        let left = mapping.deliver(ShardBatch { origin: &origin, records: &records }).await.unwrap();
+        assert!(left.is_empty());
+        assert_eq!((mapping.delivered.given_up, mapping.delivered.invocations), ((1, 2), 0));
+        let kept = store.list("aws/lambda/", None, 10).await.unwrap();
+        let object = store.get(&kept.first().unwrap().key).await.unwrap().unwrap();
+        let written: serde_json::Value = serde_json::from_slice(&object.body).unwrap();
+        let condition = written.pointer("/requestContext/condition").unwrap();
+        assert_eq!((condition, kept.len()), (&"RecordAgeExceeded".into(), 1));
+        assert!(written.get("responseContext").unwrap().is_null());
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_stopped_leaves_a_batch_that_fails_and_gives_nothing_up() {
+        let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+        let mut mapping = mapping(&store, Limits { retries: None, age_ms: None });
+        mapping.stopped.store(true, Ordering::Relaxed);
+        let (origin, records) = (origin(), [record(1, 0), record(2, 0)]);
+        let left = mapping.deliver(ShardBatch { origin: &origin, records: &records }).await.unwrap();
+        assert_eq!(left.iter().map(Batch::records).sum::<usize>(), 2);
+        assert_eq!(mapping.delivered.given_up, (0, 0));
+        assert!(store.list("", None, 10).await.unwrap().is_empty());
+    }
 }

@@ -1,8 +1,15 @@
 //! `tripline run`: files or streams through the real handlers into a lake.
 
+mod delivered;
 mod drill;
+mod files;
+mod functions;
 mod kafka;
 mod mapping;
+mod on_failure;
+mod positions;
+mod retries;
+mod status;
 mod stream;
 mod summary;
 
@@ -10,28 +17,40 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use indicatif::{ProgressBar, ProgressStyle};
+use tripline_lake::Role;
 use tripline_lake::journal::entry::Totals;
-use tripline_lake::{Role, checkpoint};
-use tripline_stream::mapping::{Batcher, MappingSettings, PutRecord, ShardOrigin};
+use tripline_lake::publish::PublishedFile;
+use tripline_search::{SearchCounts, Shown};
+use tripline_stream::mapping::MappingSettings;
 
-use crate::lake::{FormatArguments, LakeArguments};
+use crate::lake::{FormatArguments, LakeArguments, StoreArguments};
 use crate::sinks::SinkArguments;
-use crate::source::{self, Entry, RecordSource, Source};
-use crate::text::grouped;
+use crate::source;
+use delivered::Delivered;
+use drill::Drill;
+use functions::{Functions, InvokeArguments, Local, LocalOptions, Publication, Remote};
 use kafka::KafkaArguments;
-use mapping::{ATTEMPTS, Delivered, Mapping, MappingOptions, STREAM_ATTEMPTS};
+use mapping::Mapping;
+use on_failure::OnFailure;
+use retries::{FILE_RETRIES, RetryArguments, STREAM_RETRIES};
+use status::{Reporter, Status};
 use stream::StreamArguments;
 use summary::{Added, Published, Summary};
 
 /// Arguments of `tripline run`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArguments {
+    /// Folder that holds the pipeline file.
+    #[arg(long, value_name = "DIR", env = "TRIPLINE_PIPELINE", required_unless_present = "invoke")]
+    pipeline: Option<PathBuf>,
+    /// Where the lake is: a folder, file:///folder or s3://bucket/prefix.
+    #[arg(long, value_name = "URL", env = "TRIPLINE_LAKE", required_unless_present = "invoke")]
+    lake: Option<String>,
     #[command(flatten)]
-    lake: LakeArguments,
+    stores: StoreArguments,
     #[command(flatten)]
     sinks: SinkArguments,
     /// Files or folders: JSON lines of events, TLC trip records as CSV or Parquet, or saved Lambda events; all but
@@ -45,6 +64,10 @@ pub struct RunArguments {
     /// Records in a batch at most, as in the event source mapping.
     #[arg(long, value_name = "RECORDS", default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch_size: u16,
+    #[command(flatten)]
+    retries: RetryArguments,
+    #[command(flatten)]
+    invoke: InvokeArguments,
     // The default: often enough that the journal stays small, seldom enough that files are large.
     /// Batches between two publish runs; the last one is at the end.
     #[arg(long, value_name = "BATCHES", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
@@ -57,86 +80,138 @@ pub struct RunArguments {
     /// Epoch of all sources: another one where a stream or topic was made anew under its old name.
     #[arg(long, value_name = "EPOCH", default_value = "", env = "TRIPLINE_SOURCE_EPOCH")]
     source_epoch: String,
+    /// Seconds between two status lines on standard error, where that is no terminal; 0: none.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    status_every: u64,
     /// Fault drill: deliver batches twice and re-cut, and let the functions die in between.
     #[arg(long, value_name = "SEED")]
     seed_faults: Option<u64>,
 }
 
 /// Runs the pipeline over files or a stream, publishes unless told not to, and prints what became of the
-/// records.
+/// records. Exit code 1: some were given up, and lie at the on-failure destination.
 ///
 /// # Errors
 /// When an input or the lake cannot be used, or a batch fails for good.
 pub async fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    let (pipeline, store) = arguments.lake.open().await?;
     let files =
         arguments.input.iter().map(|path| source::files(path)).collect::<Result<Vec<_>, _>>()?.concat();
-    let format = arguments.format.of(&pipeline);
-    let attempts = if files.is_empty() { STREAM_ATTEMPTS } else { ATTEMPTS };
-    let source_epoch = arguments.source_epoch.clone();
-    let options = MappingOptions { format, seed: arguments.seed_faults, attempts, source_epoch };
-    let mapping = Mapping::start(pipeline.clone(), store.clone(), options, &arguments.sinks).await?;
-    let before = if arguments.no_publish { None } else { Some(committed(&mapping).await?) };
+    let mut run = arguments.start().await?;
+    let before = run.committed().await?;
     let began = Instant::now();
-    let mut run = Run {
-        mapping,
-        batch_size: usize::from(arguments.batch_size),
-        publish_every: if arguments.no_publish { None } else { Some(arguments.publish_every) },
-        batches: 0,
-        unpublished_since: None,
-        read: 0,
-        notes: Vec::new(),
-        bar: ProgressBar::hidden(),
-        stopped: Arc::default(),
-    };
+    let reporter = Reporter::start(&run.mapping.status, Duration::from_secs(arguments.status_every));
     let RunArguments { stream, kafka, .. } = arguments;
     if stream.kinesis.is_some() || kafka.kafka.is_some() {
         arguments.refuse_loop().await?;
-        run.bar = live();
         run.stop_on_interrupt();
-    } else {
-        run.bar = progress_bar(&files);
     }
     match (&stream.kinesis, &kafka.kafka) {
         (Some(name), _) => stream::kinesis(&mut run, stream, name).await?,
         (None, Some(brokers)) => kafka::poll(&mut run, kafka, stream, brokers).await?,
         (None, None) => run.files(&files).await?,
     }
-    let after = match before {
-        Some(_) => {
-            run.bar.set_message("publishing");
-            run.mapping.publish().await?;
-            Some(committed(&run.mapping).await?)
-        }
-        None => None,
-    };
-    run.bar.finish_and_clear();
+    if run.publish_every.is_some() {
+        run.publish().await?;
+    }
+    let after = run.committed().await?;
+    drop(reporter);
     let elapsed = began.elapsed();
-    // Everything is done by now: that it cannot be looked at is no failure.
-    let documents = run.mapping.shown().await.unwrap_or_else(|error| {
-        run.notes.push(format!("{error:#}"));
-        Vec::new()
-    });
+    let documents = run.documents().await;
+    let delivered = &run.mapping.delivered;
     let totals = before.as_ref().zip(after.as_ref());
+    let local = match &run.mapping.functions {
+        Functions::Local(functions) => Some(functions),
+        Functions::Remote(_) => None,
+    };
+    let added = totals.map(|(before, after)| Added::between(before, after));
     let summary = Summary {
-        lake: &arguments.lake.lake,
-        pipeline: &pipeline,
+        lake: arguments.lake.as_deref().unwrap_or_default(),
+        pipeline: local.map(|functions| functions.pipeline()),
         read: run.read,
-        added: totals.map_or_else(
-            || Added::appended(&run.mapping.delivered),
-            |(before, after)| Added::between(before, after),
-        ),
-        published: after.as_ref().map(|totals| Published { totals, files: &run.mapping.published, format }),
-        delivered: &run.mapping.delivered,
+        added: local.map(|_| added.unwrap_or_else(|| Added::appended(delivered))),
+        published: after.as_ref().zip(local).map(|(totals, functions)| Published {
+            totals,
+            files: &run.published,
+            format: functions.format(),
+        }),
+        told: run.told.as_ref(),
+        delivered,
+        on_failure: run.mapping.on_failure.as_ref().map(OnFailure::location),
         documents: &documents,
         elapsed,
         notes: &run.notes,
     };
     summary.print();
-    Ok(ExitCode::SUCCESS)
+    Ok(if delivered.given_up.0 == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl RunArguments {
+    /// The mapping and its functions; nothing is read yet.
+    async fn start(&self) -> anyhow::Result<Run> {
+        let drill = self.seed_faults.map(Drill::new);
+        let (functions, name) = self.functions(drill.as_ref()).await?;
+        let on_failure = match &self.retries.on_failure {
+            Some(url) => {
+                let source = format!("{name} {:?} {:?}", self.stream.kinesis, self.kafka.topic);
+                Some(OnFailure::new(self.stores.open(url).await?, &self.invoke.function, &source))
+            }
+            None => None,
+        };
+        let (search, publishes) = match &functions {
+            Functions::Local(functions) => (functions.has_search(), !self.no_publish),
+            Functions::Remote(functions) => (false, functions.publishes()),
+        };
+        let mapping = Mapping {
+            functions,
+            settings: MappingSettings {
+                report_batch_item_failures: true,
+                bisect_batch_on_function_error: self.retries.bisect_batch_on_function_error,
+                ..MappingSettings::default()
+            },
+            limits: self.retries.limits(if self.input.is_empty() { STREAM_RETRIES } else { FILE_RETRIES }),
+            on_failure,
+            drill,
+            delivered: Delivered { search: search.then(SearchCounts::default), ..Delivered::default() },
+            status: Status::new(),
+            stopped: Arc::default(),
+        };
+        Ok(Run {
+            mapping,
+            name,
+            batch_size: usize::from(self.batch_size),
+            publish_every: publishes.then_some(self.publish_every),
+            batches: 0,
+            unpublished_since: None,
+            read: 0,
+            published: Vec::new(),
+            told: None,
+            notes: Vec::new(),
+        })
+    }
+
+    /// The functions, and what the pipeline or, where that is not known, the function is called.
+    async fn functions(&self, drill: Option<&Drill>) -> anyhow::Result<(Functions, String)> {
+        if let Some(url) = &self.invoke.invoke {
+            let remote = Remote::new(url, &self.invoke)?;
+            return Ok((Functions::Remote(Box::new(remote)), self.invoke.function.clone()));
+        }
+        let (Some(pipeline), Some(lake)) = (&self.pipeline, &self.lake) else {
+            bail!("give --pipeline and --lake, or --invoke")
+        };
+        let (pipeline, lake, stores) = (pipeline.clone(), lake.clone(), self.stores.clone());
+        let (pipeline, store) = LakeArguments { pipeline, lake, stores }.open().await?;
+        let (format, name) = (self.format.of(&pipeline), pipeline.id.clone());
+        let options = LocalOptions {
+            pipeline,
+            store,
+            sinks: &self.sinks,
+            format,
+            source_epoch: self.source_epoch.clone(),
+            mishaps: drill.map(Drill::mishaps),
+        };
+        Ok((Functions::Local(Box::new(Local::start(options).await?)), name))
+    }
+
     /// A run that fed what it reads would go on for ever.
     async fn refuse_loop(&self) -> anyhow::Result<()> {
         let sinks = self.sinks.settings().await?;
@@ -162,44 +237,27 @@ impl RunArguments {
     }
 }
 
-/// What the lake has published so far.
-async fn committed(mapping: &Mapping) -> anyhow::Result<Totals> {
-    let lake = mapping.lake();
-    Ok(checkpoint::load(&**lake.store(), lake.pipeline()).await?.checkpoint.totals())
-}
-
-fn progress_bar(files: &[PathBuf]) -> ProgressBar {
-    let bytes = files.iter().filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum();
-    let style =
-        ProgressStyle::with_template("{bar:30} {percent:>3} %  {bytes}/{total_bytes}  {elapsed}  {wide_msg}");
-    // Drawn to standard error, and only to a terminal.
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// A line that says how a stream is being read; as [`progress_bar`].
-fn live() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {elapsed}  {wide_msg}");
-    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-}
-
 struct Run {
     mapping: Mapping,
+    /// What the pipeline is called, or the function.
+    name: String,
     batch_size: usize,
+    /// `None`: publishing is left to others.
     publish_every: Option<u64>,
     batches: u64,
     /// When the first batch came that is not published.
     unpublished_since: Option<Instant>,
     read: u64,
+    published: Vec<PublishedFile>,
+    /// What a function over HTTP says that it published.
+    told: Option<(u64, u64)>,
     notes: Vec<String>,
-    bar: ProgressBar,
-    /// Somebody wants it to end.
-    stopped: Arc<AtomicBool>,
 }
 
 impl Run {
-    /// Lets an interrupt end the run after the batch at hand; a second one ends the process.
+    /// Lets an interrupt end the run after the try at hand; a second one ends the process.
     fn stop_on_interrupt(&self) {
-        let stopped = Arc::clone(&self.stopped);
+        let stopped: Arc<AtomicBool> = Arc::clone(&self.mapping.stopped);
         tokio::spawn(async move {
             while tokio::signal::ctrl_c().await.is_ok() {
                 if stopped.swap(true, Ordering::Relaxed) {
@@ -209,10 +267,6 @@ impl Run {
         });
     }
 
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
-    }
-
     /// Keeps what is to be told at the end, however often it happens.
     fn note_once(&mut self, note: &str) {
         if self.notes.iter().all(|known| known != note) {
@@ -220,19 +274,10 @@ impl Run {
         }
     }
 
-    /// Says how it goes on.
-    fn show(&self, place: &str) {
-        let seconds = self.bar.elapsed().as_secs_f64().max(0.001);
-        let Delivered { appended, duplicates, invocations, .. } = &self.mapping.delivered;
-        self.bar.set_message(format!(
-            "{place}: {} records, {} a second; {} new in the lake, {} duplicates, {} invocations",
-            grouped(self.read),
-            grouped((self.read as f64 / seconds) as u64),
-            grouped(appended.records),
-            grouped(*duplicates),
-            grouped(*invocations)
-        ));
-        self.bar.tick();
+    /// Counts records that were read.
+    fn has_read(&mut self, records: u64) {
+        self.read += records;
+        self.mapping.status.read(self.read);
     }
 
     /// Publishes what has waited for it long enough.
@@ -246,69 +291,13 @@ impl Run {
 
     async fn publish(&mut self) -> anyhow::Result<()> {
         self.unpublished_since = None;
-        self.mapping.publish().await
-    }
-
-    /// Delivers files, one after the other.
-    async fn files(&mut self, files: &[PathBuf]) -> anyhow::Result<()> {
-        let bar = self.bar.clone();
-        let mut bytes_before = 0;
-        for path in files {
-            bar.set_message(path.display().to_string());
-            match source::open(path)? {
-                Source::Records(records) => {
-                    self.records(records, |read| bar.set_position(bytes_before + read)).await?;
-                }
-                Source::SavedEvent(event) => self.saved_event(&event.body).await?,
-            }
-            bytes_before += path.metadata().map_or(0, |file| file.len());
-            bar.set_position(bytes_before);
+        let Publication { files, count, rows } = self.mapping.publish().await?;
+        self.published.extend(files);
+        if let Functions::Remote(_) = self.mapping.functions {
+            let (files, before) = self.told.unwrap_or_default();
+            self.told = Some((files + count, before + rows));
         }
         Ok(())
-    }
-
-    /// Delivers a file's records as batches of one shard.
-    async fn records(&mut self, mut records: RecordSource, progress: impl Fn(u64)) -> anyhow::Result<()> {
-        let partition = records.source_partition();
-        let origin = ShardOrigin {
-            // The fingerprint keeps a file apart from another that had its name before.
-            source: format!("{}#{}", partition.source, partition.epoch),
-            shard: partition.partition.clone(),
-            invoke_identity_arn: "local".to_owned(),
-        };
-        let settings = MappingSettings { batch_size: self.batch_size, ..self.mapping.settings() };
-        let mut batcher = Batcher::new(origin.clone(), settings);
-        while let Some(entry) = records.next() {
-            match entry? {
-                Entry::Record(record) => {
-                    self.read += 1;
-                    let record = PutRecord::from(record);
-                    if let Some(batch) = batcher.push(record) {
-                        self.batch(&origin, batch).await?;
-                        progress(records.progress().bytes_read());
-                    }
-                }
-                Entry::Oversize { position, bytes } => self.notes.push(format!(
-                    "{}:{position}: left out, {bytes} bytes are more than a stream's record may have",
-                    records.path().display()
-                )),
-            }
-        }
-        if let Some(batch) = batcher.finish() {
-            self.batch(&origin, batch).await?;
-        }
-        if let Some(position) = records.unfinished() {
-            self.notes.push(format!(
-                "{}:{position}: left for the next run, the line has no end yet",
-                records.path().display()
-            ));
-        }
-        Ok(())
-    }
-
-    async fn batch(&mut self, origin: &ShardOrigin, batch: Vec<PutRecord>) -> anyhow::Result<()> {
-        self.mapping.deliver(origin, batch).await?;
-        self.is_delivered().await
     }
 
     /// Counts a batch, and publishes where it is time.
@@ -321,9 +310,23 @@ impl Run {
         Ok(())
     }
 
-    async fn saved_event(&mut self, body: &[u8]) -> anyhow::Result<()> {
-        self.read += self.mapping.deliver_event(body).await?;
-        self.batches += 1;
-        Ok(())
+    /// What the lake has published so far, where this run publishes into it.
+    async fn committed(&self) -> anyhow::Result<Option<Totals>> {
+        match &self.mapping.functions {
+            Functions::Local(functions) if self.publish_every.is_some() => {
+                functions.committed().await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What the search cluster has.
+    async fn documents(&mut self) -> Vec<Shown> {
+        let Functions::Local(functions) = &self.mapping.functions else { return Vec::new() };
+        // Everything is done by now: that it cannot be looked at is no failure.
+        functions.shown().await.unwrap_or_else(|error| {
+            self.notes.push(format!("{error:#}"));
+            Vec::new()
+        })
     }
 }

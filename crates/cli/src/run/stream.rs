@@ -1,21 +1,21 @@
 //! A stream as the source: read until it is stopped, or until all that was there is in.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use futures_util::future::join_all;
 use tripline_kinesis::KinesisOptions;
 use tripline_kinesis::read::{Polled, ReadError, ShardReader, Start, StreamReader};
 use tripline_lake::clock::{Clock as _, SystemClock};
-use tripline_lake::{Lane, Role, checkpoint};
 use tripline_model::source::Position;
 use tripline_stream::mapping::{Batcher, MappingSettings, PutRecord, ShardOrigin};
 
 use super::Run;
+use super::functions::Functions;
+use super::positions::{load, of_lake, save};
+use super::status::{Lag, PartState};
 
 /// A request to the stream waits for an answer so long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -119,13 +119,13 @@ pub(super) async fn kinesis(run: &mut Run, arguments: &StreamArguments, stream: 
     );
     let (options, start) = (arguments.options(stream), arguments.start.into());
     let arn = StreamReader::connect(&options, start, BTreeMap::new()).await?.arn(PATIENCE).await?;
-    let positions = match &arguments.positions {
-        Some(file) => load(file)?,
-        None if run.mapping.is_lake_alone() => of_lake(run, &arn).await?,
-        None => BTreeMap::new(),
+    let positions = match (&arguments.positions, &run.mapping.functions) {
+        (Some(file), _) => load(file)?,
+        (None, Functions::Local(functions)) if functions.is_lake_alone() => of_lake(functions, &arn).await?,
+        (None, _) => BTreeMap::new(),
     };
     let stream = StreamReader::connect(&options, start, positions.clone()).await?;
-    let settings = MappingSettings { batch_size: run.batch_size, ..run.mapping.settings() };
+    let settings = MappingSettings { batch_size: run.batch_size, ..run.mapping.settings };
     let began_ms = SystemClock.now_ms();
     Reading { run, arguments, stream, arn, settings, shards: Vec::new(), positions, began_ms }.go().await
 }
@@ -138,8 +138,8 @@ impl Reading<'_> {
                 self.look_for_shards().await?;
                 look_at = Instant::now() + LOOK_FOR_SHARDS;
             }
-            let is_last = self.run.is_stopped();
-            let ended = self.poll(is_last).await?;
+            let is_last = self.run.mapping.is_stopped();
+            let Some(ended) = self.poll(is_last).await? else { return Ok(()) };
             if is_last {
                 return Ok(());
             }
@@ -154,7 +154,6 @@ impl Reading<'_> {
                 return Ok(());
             }
             self.run.publish_if_due().await?;
-            self.run.show(&format!("{} shards", self.shards.len()));
             let next = self.shards.iter().map(|shard| shard.not_before).chain([look_at]).min();
             tokio::time::sleep_until(next.unwrap_or(look_at).into()).await;
         }
@@ -178,13 +177,15 @@ impl Reading<'_> {
             };
             let batcher = Batcher::new(origin.clone(), self.settings);
             let (gathering_since, is_caught_up, not_before) = (None, false, Instant::now());
+            self.run.mapping.status.part(reader.shard(), |_| {});
             self.shards.push(Shard { reader, origin, batcher, gathering_since, is_caught_up, not_before });
         }
         Ok(())
     }
 
-    /// Looks at every shard whose time it is, and delivers what is due. Returns the shards that have ended.
-    async fn poll(&mut self, is_last: bool) -> anyhow::Result<Vec<String>> {
+    /// Looks at every shard whose time it is, and delivers what is due. Returns the shards that have ended;
+    /// `None` when the run is stopped before a batch is done.
+    async fn poll(&mut self, is_last: bool) -> anyhow::Result<Option<Vec<String>>> {
         let (now, batch_size) = (Instant::now(), self.run.batch_size);
         let due = self.shards.iter_mut().map(async |shard| match shard.not_before <= now {
             true => Some(shard.reader.poll(batch_size, PATIENCE).await),
@@ -205,6 +206,11 @@ impl Reading<'_> {
                         polled.ended || is_empty || polled.records.last().is_some_and(is_new);
                     let pause = if polled.records.is_empty() { IDLE_PAUSE } else { PAUSE };
                     shard.not_before = Instant::now() + pause;
+                    self.run.mapping.status.part(shard.reader.shard(), |part| {
+                        part.lag = polled.behind.map(Lag::Time).or(part.lag);
+                        part.records += polled.records.len() as u64;
+                        part.state = if is_empty { PartState::Idle } else { PartState::Reading };
+                    });
                     polled
                 }
                 Some(Err(error @ ReadError::Busy { .. })) => {
@@ -213,85 +219,62 @@ impl Reading<'_> {
                 }
                 Some(Err(error)) => return Err(error.into()),
             };
-            self.take(index, polled.records, polled.ended || is_last).await?;
-            if polled.ended {
-                ended.extend(self.shards.get(index).map(|shard| shard.reader.shard().to_owned()));
+            if !self.take(index, polled.records, polled.ended || is_last).await? {
+                return Ok(None);
+            }
+            if polled.ended
+                && let Some(shard) = self.shards.get(index)
+            {
+                self.run.mapping.status.part(shard.reader.shard(), |part| part.state = PartState::Ended);
+                ended.push(shard.reader.shard().to_owned());
             }
         }
-        Ok(ended)
+        Ok(Some(ended))
     }
 
     /// Takes a shard's records in, and delivers what is full or has waited long enough; all of it `at_once`.
-    async fn take(&mut self, index: usize, records: Vec<PutRecord>, at_once: bool) -> anyhow::Result<()> {
-        self.run.read += records.len() as u64;
+    /// Returns false when the run is stopped before a batch is done: nothing may be delivered behind it.
+    async fn take(&mut self, index: usize, records: Vec<PutRecord>, at_once: bool) -> anyhow::Result<bool> {
+        self.run.has_read(records.len() as u64);
         for record in records {
-            let Some(shard) = self.shards.get_mut(index) else { return Ok(()) };
+            let Some(shard) = self.shards.get_mut(index) else { return Ok(true) };
             shard.gathering_since.get_or_insert_with(Instant::now);
             if let Some(batch) = shard.batcher.push(record) {
                 // The record may be the first of the next batch.
                 shard.gathering_since = (!shard.batcher.is_empty()).then(Instant::now);
-                self.deliver(index, batch).await?;
+                if !self.deliver(index, &batch).await? {
+                    return Ok(false);
+                }
             }
         }
-        let Some(shard) = self.shards.get_mut(index) else { return Ok(()) };
+        let Some(shard) = self.shards.get_mut(index) else { return Ok(true) };
         let window = Duration::from_secs(self.arguments.window);
         let is_due = shard.gathering_since.is_some_and(|since| since.elapsed() >= window);
         if (at_once || is_due || shard.is_caught_up && self.arguments.until_end)
             && let Some(batch) = shard.batcher.finish()
         {
             shard.gathering_since = None;
-            self.deliver(index, batch).await?;
+            return self.deliver(index, &batch).await;
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn deliver(&mut self, index: usize, batch: Vec<PutRecord>) -> anyhow::Result<()> {
-        let (Some(shard), Some(last)) = (self.shards.get(index), batch.last().map(|record| record.sequence))
-        else {
-            return Ok(());
-        };
-        let name = shard.reader.shard().to_owned();
-        self.run.batch(&shard.origin, batch).await?;
-        self.positions.insert(name, last);
-        match &self.arguments.positions {
-            Some(file) => save(file, &self.positions),
-            None => Ok(()),
+    /// Delivers a shard's batch. Returns whether it is done: it is not if the run is stopped before.
+    async fn deliver(&mut self, index: usize, batch: &[PutRecord]) -> anyhow::Result<bool> {
+        let (Some(shard), Some(last)) = (self.shards.get(index), batch.last()) else { return Ok(true) };
+        let name = shard.reader.shard();
+        self.run.mapping.status.part(name, |part| part.state = PartState::Delivering);
+        if !self.run.deliver(&shard.origin, batch).await? {
+            return Ok(false);
         }
+        self.run.mapping.status.part(name, |part| {
+            part.position = last.sequence.to_string();
+            part.state = PartState::Reading;
+        });
+        self.positions.insert(name.to_owned(), last.sequence);
+        if let Some(file) = &self.arguments.positions {
+            save(file, &self.positions)?;
+        }
+        Ok(true)
     }
-}
-
-/// How far the lake is in each shard of a stream.
-async fn of_lake(run: &Run, arn: &str) -> anyhow::Result<BTreeMap<String, Position>> {
-    let lake = run.mapping.lake();
-    let loaded = checkpoint::load(&**lake.store(), lake.pipeline()).await?;
-    let is_own = |lane: &Lane| {
-        lane.role == Role::Lake && lane.source == arn && lane.epoch == run.mapping.source_epoch()
-    };
-    let lanes = loaded.checkpoint.lanes.into_values().filter(|position| is_own(&position.lane));
-    Ok(lanes.map(|position| (position.lane.partition, position.last)).collect())
-}
-
-fn load(file: &Path) -> anyhow::Result<BTreeMap<String, Position>> {
-    let place = || format!("cannot read the positions in {}", file.display());
-    let text = match std::fs::read_to_string(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        text => text.with_context(place)?,
-    };
-    let texts: HashMap<String, String> = serde_json::from_str(&text).with_context(place)?;
-    let parsed = texts.into_iter().map(|(shard, sequence)| Ok((shard, sequence.parse()?)));
-    parsed.collect::<anyhow::Result<_>>().with_context(place)
-}
-
-/// Replaces the file as a whole, so that a run that dies leaves the old one or the new one.
-fn save(file: &Path, positions: &BTreeMap<String, Position>) -> anyhow::Result<()> {
-    let texts: BTreeMap<&String, String> =
-        positions.iter().map(|(shard, position)| (shard, position.to_string())).collect();
-    let (next, text) = (file.with_extension("next"), serde_json::to_string_pretty(&texts)?);
-    let written = File::create(&next).and_then(|mut next| {
-        next.write_all(text.as_bytes())?;
-        next.sync_all()
-    });
-    written
-        .and_then(|()| std::fs::rename(&next, file))
-        .with_context(|| format!("cannot write the positions to {}", file.display()))
 }

@@ -11,7 +11,7 @@ use tripline_model::batch::{Counts, DEAD_LETTER_TABLE};
 use tripline_model::pipeline::Pipeline;
 use tripline_search::Shown;
 
-use super::mapping::Delivered;
+use super::delivered::Delivered;
 use crate::text::{grouped, size};
 
 /// Columns of the table of rows; further values are summed up in a last one.
@@ -22,12 +22,17 @@ const DOCUMENT_CHARACTERS: usize = 200;
 
 pub(super) struct Summary<'a> {
     pub(super) lake: &'a str,
-    pub(super) pipeline: &'a Pipeline,
+    /// `None` where the function is invoked over HTTP, as are the next two.
+    pub(super) pipeline: Option<&'a Pipeline>,
     pub(super) read: u64,
-    pub(super) added: Added,
+    pub(super) added: Option<Added>,
     /// `None` where publishing was left to others.
     pub(super) published: Option<Published<'a>>,
+    /// Files and rows that a function over HTTP says it published.
+    pub(super) told: Option<&'a (u64, u64)>,
     pub(super) delivered: &'a Delivered,
+    /// Where batches lie that were given up.
+    pub(super) on_failure: Option<String>,
     /// What the search cluster has.
     pub(super) documents: &'a [Shown],
     pub(super) elapsed: Duration,
@@ -97,20 +102,72 @@ impl Summary<'_> {
         for note in self.notes {
             line(&mut out, format_args!("note: {note}"));
         }
-        line(&mut out, format_args!("lake                {}", self.lake));
-        match &self.published {
-            Some(published) => self.queries(published, &mut out),
-            None => line(&mut out, format_args!("not published yet   `tripline publish` does it")),
+        match (self.pipeline, &self.published) {
+            (None, _) => line(
+                &mut out,
+                format_args!("the function does not tell what became of them; `tripline audit` does"),
+            ),
+            (Some(pipeline), published) => {
+                line(&mut out, format_args!("lake                {}", self.lake));
+                match published {
+                    Some(published) => self.queries(pipeline, published, &mut out),
+                    None => line(&mut out, format_args!("not published yet   `tripline publish` does it")),
+                }
+            }
         }
         self.documents.iter().for_each(|shown| documents(shown, &mut out));
         out
     }
 
     fn totals(&self, out: &mut String) {
-        let Added { records, rows, dead_letters, watermarks, ignored, dead_letter_reasons } = &self.added;
-        let place = if self.published.is_some() { "lake" } else { "journal" };
-        let seconds = self.elapsed.as_secs_f64();
         line(out, format_args!("records read        {:>12}", grouped(self.read)));
+        if let Some(added) = &self.added {
+            self.added(added, out);
+        }
+        self.given_up(out);
+        line(out, format_args!("invocations         {:>12}", grouped(self.delivered.invocations)));
+        if self.delivered.failures > 0 {
+            line(out, format_args!("  failed            {:>12}", grouped(self.delivered.failures)));
+        }
+        if self.delivered.deaths > 0 {
+            line(out, format_args!("deaths on purpose   {:>12}", grouped(self.delivered.deaths)));
+        }
+        if let Some((files, rows)) = self.told {
+            line(
+                out,
+                format_args!(
+                    "files written       {:>12}   {} rows, says the function",
+                    grouped(*files),
+                    grouped(*rows)
+                ),
+            );
+        }
+        let seconds = self.elapsed.as_secs_f64();
+        let rate = (self.read as f64 / seconds.max(0.001)) as u64;
+        line(out, format_args!("time                {seconds:>10.2} s   {} records/s", grouped(rate)));
+    }
+
+    fn given_up(&self, out: &mut String) {
+        let (batches, records) = self.delivered.given_up;
+        let Some(place) = self.on_failure.as_ref().filter(|_| batches > 0) else { return };
+        line(
+            out,
+            format_args!(
+                "given up            {:>12}   in {} batches, which lie in {place}",
+                grouped(records),
+                grouped(batches)
+            ),
+        );
+        line(
+            out,
+            format_args!("                    `tripline redrive --failed-batches {place}` sends them again"),
+        );
+    }
+
+    /// What the function says, or the lake shows, that became of the records.
+    fn added(&self, added: &Added, out: &mut String) {
+        let Added { records, rows, dead_letters, watermarks, ignored, dead_letter_reasons } = added;
+        let place = if self.published.is_some() { "lake" } else { "journal" };
         line(out, format_args!("  new in the {place:<7}{:>12}", grouped(*records)));
         line(out, format_args!("    rows            {:>12}", grouped(*rows)));
         line(out, format_args!("    dead letters    {:>12}", grouped(*dead_letters)));
@@ -153,18 +210,12 @@ impl Summary<'_> {
             let label = format!("{} records", target.name());
             line(out, format_args!("{label:<20}{:>12}", grouped(counts.taken)));
         }
-        line(out, format_args!("invocations         {:>12}", grouped(self.delivered.invocations)));
-        if self.delivered.deaths > 0 {
-            line(out, format_args!("deaths on purpose   {:>12}", grouped(self.delivered.deaths)));
-        }
-        let rate = (self.read as f64 / seconds.max(0.001)) as u64;
-        line(out, format_args!("time                {seconds:>10.2} s   {} records/s", grouped(rate)));
     }
 
-    fn queries(&self, published: &Published<'_>, out: &mut String) {
+    fn queries(&self, pipeline: &Pipeline, published: &Published<'_>, out: &mut String) {
         let has_rows =
             |table: &&str| published.totals.tables.get(*table).is_some_and(|totals| totals.rows > 0);
-        let Some(table) = self.pipeline.tables().find(has_rows) else { return };
+        let Some(table) = pipeline.tables().find(has_rows) else { return };
         let folder = format!("{}/{table}", self.lake.trim_end_matches('/'));
         let (reader, pattern) = match published.format {
             FileFormat::Parquet => ("read_parquet", "**/*.parquet"),

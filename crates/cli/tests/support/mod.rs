@@ -102,7 +102,7 @@ pub fn taxi(index: &str) -> Desk {
 }
 
 /// What a process prints on both of its outputs.
-fn said(process: &mut Command, code: i32) -> String {
+pub fn said(process: &mut Command, code: i32) -> String {
     let output = process.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{said}");

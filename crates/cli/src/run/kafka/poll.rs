@@ -1,18 +1,19 @@
 //! Polls topics as a member of a consumer group, as Lambda's event source mapping does.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use tokio::time::timeout;
-use tripline_kafka::{Batch, FailedAt, KafkaError, KafkaPoller, PollSettings, Start};
+use tripline_kafka::{FailedAt, KafkaError, KafkaPoller, PollSettings, Start};
 use tripline_settings::{environment_variables, kafka_cluster};
 use tripline_stream::mapping::INVOCATION_PAYLOAD_BYTES;
-use tripline_stream::mapping::kafka::{Cluster, TopicPartition, TopicRecord, write_event};
-use tripline_stream::response::{BatchResponse, ItemIdentifier};
+use tripline_stream::mapping::delivery::{Batch as _, TopicBatch};
+use tripline_stream::mapping::kafka::{Cluster, TopicPartition};
 
 use super::KafkaArguments;
 use crate::run::Run;
-use crate::run::mapping::{Outcome, STREAM_ATTEMPTS, pause};
+use crate::run::retries::{STREAM_RETRIES, pause_after};
+use crate::run::status::{Lag, PartState, Status};
 use crate::run::stream::{Begin, StreamArguments};
 
 /// How often it is looked whether the run is to end while no records come.
@@ -36,10 +37,7 @@ pub(in crate::run) async fn poll(
 ) -> anyhow::Result<()> {
     let options = kafka_cluster(brokers, environment_variables())?;
     let cluster = Cluster { arn: None, bootstrap_servers: options.bootstrap_servers.clone() };
-    let group = match &arguments.group {
-        Some(group) => group.clone(),
-        None => format!("tripline-{}", run.mapping.lake().pipeline()),
-    };
+    let group = arguments.group.clone().unwrap_or_else(|| format!("tripline-{}", run.name));
     let settings = PollSettings {
         batch_size: run.batch_size,
         payload_bytes: INVOCATION_PAYLOAD_BYTES,
@@ -47,91 +45,77 @@ pub(in crate::run) async fn poll(
     };
     let mut poller =
         KafkaPoller::subscribe(&options, &group, &arguments.topic, stream.start.into(), settings)?;
-    let mut attempt = 1;
-    while !(run.is_stopped() || stream.until_end && poller.end_reached()) {
+    let mut refusals = 0;
+    while !(run.mapping.is_stopped() || stream.until_end && poller.end_reached()) {
         let batch = match timeout(LOOK, poller.next_batch()).await {
             Ok(Ok(batch)) => batch,
-            Ok(Err(error)) if matches!(error, KafkaError::Refused { .. }) && attempt < STREAM_ATTEMPTS => {
+            Ok(Err(error)) if matches!(error, KafkaError::Refused { .. }) && refusals < STREAM_RETRIES => {
                 run.note_once(&error.to_string());
-                pause(attempt).await;
-                attempt += 1;
+                refusals += 1;
+                run.mapping.status.fails(refusals, &error.to_string());
+                tokio::time::sleep(pause_after(refusals)).await;
                 continue;
             }
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => {
                 run.publish_if_due().await?;
-                run.show(&place(&poller));
+                show(&poller, &run.mapping.status);
                 continue;
             }
         };
-        let outcome = run.mapping.invoke(&write_event(&cluster, batch.partitions())).await?;
-        let failed = failures(&outcome, &batch);
-        run.read += settled(&batch, &failed);
-        let is_whole = failed.is_empty();
+        refusals = 0;
+        delivering(batch.partitions(), &run.mapping.status);
+        let records = batch.records() as u64;
+        let whole = TopicBatch { cluster: &cluster, partitions: Cow::Borrowed(batch.partitions()) };
+        let left = run.mapping.deliver(whole).await?;
+        let rest: u64 = left.iter().map(|part| part.records() as u64).sum();
+        let failed: Vec<FailedAt> =
+            left.iter().flat_map(|part| part.partitions.iter().filter_map(first)).collect();
+        run.has_read(records - rest);
         let done = poller.done(batch, &failed).await?;
         if done.uncommitted {
             run.note_once(
                 "the brokers did not acknowledge all offsets in time: their records may come again",
             );
         }
-        if is_whole {
-            attempt = 1;
+        if failed.is_empty() {
             run.is_delivered().await?;
-        } else if attempt < STREAM_ATTEMPTS {
-            pause(attempt).await;
-            attempt += 1;
-        } else {
-            let place = format!("batches of {} failed {attempt} times", arguments.topic.join(", "));
-            match outcome {
-                Outcome::Failed(error) => return Err(error).context(place),
-                _ => bail!("{place}: the function refuses records (see on_malformed in the pipeline file)"),
-            }
         }
-        run.show(&place(&poller));
+        show(&poller, &run.mapping.status);
     }
     poller.close().await;
     Ok(())
 }
 
-/// What of a batch must come again.
-fn failures(outcome: &Outcome, batch: &Batch) -> Vec<FailedAt> {
-    match outcome {
-        Outcome::Answered(answer) => named(&answer.response, batch),
-        Outcome::Failed(_) | Outcome::Died => batch.all_failed(),
+/// From where on a topic-partition comes again.
+fn first(partition: &TopicPartition) -> Option<FailedAt> {
+    let TopicPartition { topic, partition, records } = partition;
+    let offset = records.first()?.offset;
+    Some(FailedAt { topic: topic.clone(), partition: *partition, offset })
+}
+
+/// Tells that these are under way.
+fn delivering(partitions: &[TopicPartition], status: &Status) {
+    for TopicPartition { topic, partition, records } in partitions {
+        status.part(&format!("{topic}-{partition}"), |part| {
+            part.records += records.len() as u64;
+            part.state = PartState::Delivering;
+        });
     }
 }
 
-/// What a partial response names. As to Lambda, one that names what is not there is about everything.
-fn named(response: &BatchResponse, batch: &Batch) -> Vec<FailedAt> {
-    let mut failed = Vec::new();
-    for failure in &response.failures {
-        let ItemIdentifier::Offset { partition: name, offset } = &failure.item else {
-            return batch.all_failed();
-        };
-        let known =
-            batch.partitions().iter().find(|known| format!("{}-{}", known.topic, known.partition) == *name);
-        let Some(known) = known else { return batch.all_failed() };
-        failed.push(FailedAt { topic: known.topic.clone(), partition: known.partition, offset: *offset });
+/// Tells how far the group is in the topic-partitions that are assigned here.
+fn show(poller: &KafkaPoller, status: &Status) {
+    let assigned = poller.assignment();
+    let name = |topic: &str, partition: i32| format!("{topic}-{partition}");
+    status.keep(|known| assigned.iter().any(|here| name(&here.topic, here.partition) == known));
+    for here in &assigned {
+        // What came after the start is not known here.
+        let left = here.end_at_start.zip(here.next).map(|(end, next)| end.saturating_sub(next));
+        status.part(&name(&here.topic, here.partition), |part| {
+            part.position = here.next.map(|next| next.to_string()).unwrap_or_default();
+            part.lag = left.map(Lag::Records);
+            part.state = if left == Some(0) { PartState::Idle } else { PartState::Reading };
+        });
     }
-    failed
-}
-
-/// How many of a batch's records do not come again.
-fn settled(batch: &Batch, failed: &[FailedAt]) -> u64 {
-    let of_partition = |known: &TopicPartition| {
-        let failed = failed.iter().find(|at| at.topic == known.topic && at.partition == known.partition);
-        let is_settled = |record: &&TopicRecord| failed.is_none_or(|at| record.offset < at.offset);
-        known.records.iter().filter(is_settled).count() as u64
-    };
-    batch.partitions().iter().map(of_partition).sum()
-}
-
-/// How far the group is, for the person who watches.
-fn place(poller: &KafkaPoller) -> String {
-    let partitions = poller.assignment();
-    let behind: u64 = partitions
-        .iter()
-        .filter_map(|partition| Some(partition.end_at_start?.saturating_sub(partition.next?)))
-        .sum();
-    format!("{} topic-partitions, {behind} records of the start to come", partitions.len())
 }
