@@ -1,11 +1,11 @@
 //! Shows how a run goes, beside it.
 
 use std::io::{IsTerminal as _, stderr};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::Status;
 use super::meter::Meter;
@@ -14,46 +14,53 @@ use super::render::{View, block, line};
 /// Between two pictures on a terminal.
 const FRAME: Duration = Duration::from_millis(200);
 
-/// Shows a status until it is dropped.
+/// Shows a status until it is dropped. On a thread of its own: the run's may be busy for long.
 #[derive(Debug)]
 pub(in crate::run) struct Reporter {
-    task: Option<JoinHandle<()>>,
-    live: MultiProgress,
+    thread: Option<JoinHandle<()>>,
+    /// Closed, it ends the thread.
+    end: Option<Sender<()>>,
 }
 
 impl Reporter {
     /// A block on a terminal; else a line to standard error as often as asked for, never if zero.
     pub(in crate::run) fn start(status: &Status, every: Duration) -> Self {
-        let (status, live) = (status.clone(), MultiProgress::new());
-        let task = if stderr().is_terminal() {
-            Some(tokio::spawn(draw(status, live.clone())))
+        let (status, (end, ended)) = (status.clone(), channel());
+        let spawn = |show: fn(&Status, Duration, &Receiver<()>), every| {
+            thread::Builder::new().name("status".to_owned()).spawn(move || show(&status, every, &ended)).ok()
+        };
+        let thread = if stderr().is_terminal() {
+            spawn(draw, FRAME)
         } else if every.is_zero() {
             None
         } else {
-            Some(tokio::spawn(write_lines(status, every)))
+            spawn(write_lines, every)
         };
-        Self { task, live }
+        Self { thread, end: Some(end) }
     }
 }
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there was told by itself.
+            let _ = thread.join();
         }
-        // What cannot be cleared is no terminal any more.
-        let _ = self.live.clear();
     }
 }
 
-async fn draw(status: Status, live: MultiProgress) {
+/// Whether it goes on after this wait.
+fn goes_on(ended: &Receiver<()>, wait: Duration) -> bool {
+    ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
+}
+
+fn draw(status: &Status, every: Duration, ended: &Receiver<()>) {
     let style = ProgressStyle::with_template("{wide_msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    let (mut meter, mut bars): (Meter, Vec<ProgressBar>) = (Meter::default(), Vec::new());
-    let mut frames = interval(FRAME);
-    frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        frames.tick().await;
+    let (live, mut meter) = (MultiProgress::new(), Meter::default());
+    let mut bars: Vec<ProgressBar> = Vec::new();
+    while goes_on(ended, every) {
         let lines = block(&status.view(&mut meter));
         while bars.len() > lines.len() {
             if let Some(bar) = bars.pop() {
@@ -68,12 +75,13 @@ async fn draw(status: Status, live: MultiProgress) {
             bar.tick();
         }
     }
+    // What cannot be cleared is no terminal any more.
+    let _ = live.clear();
 }
 
-async fn write_lines(status: Status, every: Duration) {
+fn write_lines(status: &Status, every: Duration, ended: &Receiver<()>) {
     let mut meter = Meter::default();
-    loop {
-        tokio::time::sleep(every).await;
+    while goes_on(ended, every) {
         eprintln!("{}", line(&status.view(&mut meter)));
     }
 }
