@@ -4,16 +4,21 @@
 //! 2 it could not do its work.
 
 pub mod audit;
+pub mod backfill;
 pub mod events;
 pub mod generate;
+mod input;
 mod invoke;
 mod lake;
+mod objects;
 pub mod publish;
 pub mod redrive;
 pub mod replay;
 pub mod report;
 pub mod run;
+mod send;
 pub mod setup;
 mod sinks;
-pub mod source;
 mod text;
+
+pub use tripline_source as source;

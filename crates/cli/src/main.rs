@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tripline_cli::{audit, events, generate, publish, redrive, replay, report, run, setup};
+use tripline_cli::{audit, backfill, events, generate, publish, redrive, replay, report, run, setup};
 
 /// Streaming ETL as AWS Lambda functions, on a laptop.
 #[derive(Debug, Parser)]
@@ -17,6 +17,8 @@ struct Arguments {
 enum Command {
     /// Run files or a stream through the real handlers into a lake, as Lambda's event source mapping would.
     Run(Box<run::RunArguments>),
+    /// Run many files, objects or a query's rows through the same stages into a lake, files side by side.
+    Backfill(Box<backfill::BackfillArguments>),
     /// Publish what lies in the journal of a lake, as the publish function does on its schedule.
     Publish(publish::PublishArguments),
     /// Prove from what lies in a lake that every record is there exactly once.
@@ -35,22 +37,41 @@ enum Command {
     Events(events::EventsArguments),
 }
 
+impl Command {
+    async fn run(&self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Run(arguments) => run::run(arguments).await,
+            Self::Backfill(arguments) => backfill::run(arguments).await,
+            Self::Publish(arguments) => publish::run(arguments).await,
+            Self::Audit(arguments) => audit::run(arguments).await,
+            Self::Report(arguments) => report::run(arguments).await,
+            Self::Redrive(arguments) => redrive::run(arguments).await,
+            Self::Setup(arguments) => setup::run(arguments).await,
+            Self::Replay(arguments) => replay::run(arguments).await,
+            Self::Generate(arguments) => generate::run(arguments),
+            Self::Events(arguments) => events::run(arguments),
+        }
+    }
+
+    /// Files side by side need threads; all else is one thing at a time, as in a function.
+    fn runtime(&self) -> std::io::Result<tokio::runtime::Runtime> {
+        let mut builder = match self {
+            Self::Backfill(_) => tokio::runtime::Builder::new_multi_thread(),
+            _ => tokio::runtime::Builder::new_current_thread(),
+        };
+        builder.enable_all().build()
+    }
+}
+
 /// What a command came to: its exit code.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TRIPLINE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let outcome = match Arguments::parse().command {
-        Command::Run(arguments) => run::run(&arguments).await,
-        Command::Publish(arguments) => publish::run(&arguments).await,
-        Command::Audit(arguments) => audit::run(&arguments).await,
-        Command::Report(arguments) => report::run(&arguments).await,
-        Command::Redrive(arguments) => redrive::run(&arguments).await,
-        Command::Setup(arguments) => setup::run(&arguments).await,
-        Command::Replay(arguments) => replay::run(&arguments).await,
-        Command::Generate(arguments) => generate::run(&arguments),
-        Command::Events(arguments) => events::run(&arguments),
+    let command = Arguments::parse().command;
+    let outcome = match command.runtime() {
+        Ok(runtime) => runtime.block_on(command.run()),
+        Err(error) => Err(error.into()),
     };
     match outcome {
         Ok(code) => code,

@@ -49,7 +49,7 @@ pub async fn run(arguments: &PublishArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Publishes until nothing is left, after whoever else is at it.
-async fn all(publisher: &Publisher) -> Result<PublishReport, PublishError> {
+pub(crate) async fn all(publisher: &Publisher) -> Result<PublishReport, PublishError> {
     let mut sum = PublishReport::default();
     loop {
         let report = publisher.run(i64::MAX).await?;

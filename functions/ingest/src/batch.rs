@@ -19,6 +19,7 @@ use tripline_stream::response::BatchResponse;
 use tripline_stream::sink::SentCounts;
 
 use crate::mapping::{MappingCheck, MappingFault, Mappings};
+use crate::objects::{ObjectError, Objects};
 use crate::sinks::{Cause, Place, Setback, Sinks, Taken};
 
 /// Share of the remaining time that is kept for answering: one tenth, at most a second. A request
@@ -37,6 +38,8 @@ pub struct IngestOptions {
     /// The event source mapping has `ReportBatchItemFailures`. Without it a response that lists
     /// failures would be taken as success, so a partial failure must fail the invocation.
     pub partial_responses: bool,
+    /// Where objects are read from that an invocation names; without it such an invocation fails.
+    pub objects: Option<Arc<Objects>>,
     /// Where the function's own event source mappings can be seen; without it they are trusted.
     pub mappings: Option<Arc<dyn Mappings>>,
 }
@@ -46,8 +49,8 @@ pub struct IngestOptions {
 pub struct Ingest {
     pipeline: Arc<Pipeline>,
     sinks: Sinks,
-    clock: Arc<dyn Clock>,
-    options: IngestOptions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: IngestOptions,
     mapping_check: Option<MappingCheck>,
     /// Buffers for decoded payloads, one per concurrent invocation, kept between invocations.
     arenas: Mutex<Vec<Vec<u8>>>,
@@ -102,6 +105,22 @@ pub enum IngestError {
     /// What invokes the function would lose records.
     #[error(transparent)]
     Mapping(#[from] MappingFault),
+    /// An invocation that names objects is not as it must be.
+    #[error("the event is about objects, but {0}")]
+    Objects(String),
+    /// An object cannot be read.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// Time ran out before all objects that an event names were in.
+    #[error(
+        "time ran out before {} in: the event must come again, and goes on where this ended. Where Lambda's retries do \
+         not suffice, invoke the function directly, or use `tripline backfill`",
+        left(objects)
+    )]
+    Unfinished {
+        /// Their URLs.
+        objects: Vec<String>,
+    },
     /// Nothing of a source partition is known to be in.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -142,6 +161,14 @@ pub enum IngestError {
         /// Why it is refused.
         reason: String,
     },
+}
+
+fn left(objects: &[String]) -> String {
+    let first = objects.first().map(String::as_str).unwrap_or_default();
+    match objects.len() {
+        1 => format!("{first} was"),
+        more => format!("{first} and {} more were", more.saturating_sub(1)),
+    }
 }
 
 /// As the invocation's error: without it the runtime would name a type of Rust's.
@@ -185,18 +212,31 @@ impl Ingest {
     /// [`IngestError`]: the batch must be delivered again.
     pub async fn handle(&self, body: &[u8], deadline_ms: i64) -> Result<Answer, IngestError> {
         let began_ms = self.clock.now_ms();
-        let left = deadline_ms.saturating_sub(began_ms).max(0);
-        let deadline_ms = deadline_ms.saturating_sub((left / ANSWER_MARGIN.0).min(ANSWER_MARGIN.1));
+        let result = self.event(body, self.stop_at(deadline_ms)).await;
+        self.log(&result, began_ms);
+        result
+    }
+
+    /// When to stop working, so that there is time to answer.
+    pub(crate) fn stop_at(&self, deadline_ms: i64) -> i64 {
+        let left = deadline_ms.saturating_sub(self.clock.now_ms()).max(0);
+        deadline_ms.saturating_sub((left / ANSWER_MARGIN.0).min(ANSWER_MARGIN.1))
+    }
+
+    pub(crate) async fn event(&self, body: &[u8], stop_at_ms: i64) -> Result<Answer, IngestError> {
         let mut arena = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let result = self.append_all(body, &mut arena, deadline_ms).await;
+        let result = self.append_all(body, &mut arena, stop_at_ms).await;
         self.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(arena);
-        match &result {
+        result
+    }
+
+    pub(crate) fn log(&self, result: &Result<Answer, IngestError>, began_ms: i64) {
+        match result {
             Ok(answer) => log(answer, self.clock.now_ms() - began_ms),
             Err(error) => {
                 tracing::error!(%error, invariant_violations = invariants::take_unreported(), "batch failed")
             }
         }
-        result
     }
 
     async fn append_all(
@@ -247,12 +287,12 @@ impl Ingest {
 }
 
 /// Records of a source partition that must come again.
-struct Failed<'a> {
-    partition: &'a SourcePartition,
+pub(crate) struct Failed<'a> {
+    pub(crate) partition: &'a SourcePartition,
     /// The first of them, and its index.
-    record: Position,
-    from: usize,
-    cause: Cause,
+    pub(crate) record: Position,
+    pub(crate) from: usize,
+    pub(crate) cause: Cause,
 }
 
 impl Failed<'_> {
@@ -289,7 +329,7 @@ impl From<Failed<'_>> for IngestError {
 
 impl Batch {
     /// Adds what became of one source partition's records. Returns what must come again.
-    fn add(&mut self, taken: Taken) -> Option<Setback> {
+    pub(crate) fn add(&mut self, taken: Taken) -> Option<Setback> {
         let Taken { lake, search, streams, letters, setback } = taken;
         self.duplicates += lake.duplicates;
         self.counts.add(&lake.counts);

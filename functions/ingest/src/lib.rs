@@ -1,8 +1,9 @@
-//! The ingest function: a batch of records goes into the journal, exactly once.
+//! The ingest function: a batch of records, or the rows of an object, go into the journal, exactly once.
 
 mod batch;
 mod connect;
 pub mod mapping;
+mod objects;
 pub mod raw_body;
 mod sinks;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 pub use batch::{Answer, Batch, Ingest, IngestError, IngestOptions};
 pub use connect::Connected;
+pub use objects::{ObjectError, Objects, ObjectsDone, Response};
 pub use sinks::{Cause, Malformed, Place, Setback, Sinks, Taken};
 
 use mapping::{LambdaMappings, Mappings};
@@ -24,6 +26,7 @@ pub async fn start(settings: &Settings) -> Result<Ingest, StartError> {
     let options = IngestOptions {
         source_epoch: settings.source_epoch.clone(),
         partial_responses: settings.partial_responses,
+        objects: Some(Arc::new(Objects::new(settings.store.clone()))),
         mappings: settings
             .own_function
             .clone()

@@ -14,8 +14,8 @@ async fn main() -> Result<(), Error> {
     let handler = service_fn(move |event: LambdaEvent<()>| {
         let ingest = Arc::clone(&ingest);
         async move {
-            let answer = ingest.handle(&raw_body::body(), deadline_ms(event.context.deadline)).await?;
-            Ok::<_, IngestError>(answer.response)
+            let response = ingest.invoke(&raw_body::body(), deadline_ms(event.context.deadline)).await?;
+            Ok::<_, IngestError>(response)
         }
     });
     Runtime::new(handler).layer(RawBody).run_concurrent().await

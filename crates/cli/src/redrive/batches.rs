@@ -25,7 +25,8 @@ use tripline_model::source::SourceRecord;
 use tripline_stream::PartitionRecords;
 use tripline_stream::event::Event;
 
-use super::send::{Outcome, Senders, send as send_records};
+use super::send::Senders;
+use crate::send::{Outcome, send as send_records};
 use crate::text::grouped;
 
 /// Keys asked for in one page of a listing.

@@ -16,7 +16,8 @@ use tripline_model::decode::Stage;
 use tripline_model::source::SourceRecord;
 use tripline_model::time::rfc3339;
 
-use super::send::{Outcome, Senders, send as send_records};
+use super::send::Senders;
+use crate::send::{Outcome, send as send_records};
 use crate::text::grouped;
 
 /// How often somebody else's redrive may come first before this one is given up.

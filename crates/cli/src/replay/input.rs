@@ -1,84 +1,25 @@
-//! What is replayed: files, globs, folders and objects, and the events in them.
+//! The events of what is replayed.
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
 use super::event::{Event, time_of};
-use super::objects::{Bucket, BucketOptions, ObjectKey};
 use super::order::{Events, Merge, Window, sorted};
+use crate::input::Input;
+use crate::objects::{Bucket, BucketOptions, ObjectKey};
 use crate::source::{self, Entry, Progress, RecordSource, Source};
 
 /// Events handed over at a time.
 const CHUNK: usize = 500;
 /// Bytes that a window holds at most, whatever its size in events.
 const WINDOW_BYTES: usize = 256 << 20;
-
-/// A file, here or in a bucket.
-#[derive(Clone, Debug)]
-pub(super) enum Input {
-    File { path: PathBuf, bytes: u64 },
-    Object(ObjectKey),
-}
-
-impl Input {
-    /// What it is called in messages.
-    pub(super) fn name(&self) -> String {
-        match self {
-            Self::File { path, .. } => path.display().to_string(),
-            Self::Object(object) => object.url(),
-        }
-    }
-
-    /// Its size, compressed as it may be.
-    pub(super) const fn bytes(&self) -> u64 {
-        match self {
-            Self::File { bytes, .. } => *bytes,
-            Self::Object(object) => object.bytes,
-        }
-    }
-}
-
-/// The files that these names mean, in the order of the names, each file once: a file, a folder and all below it, a
-/// pattern with `*`, `?` or `[…]`, or `s3://bucket/prefix`.
-///
-/// # Errors
-/// When a name means no file, or a bucket cannot be listed.
-pub(super) async fn expand(names: &[String], buckets: &BucketOptions) -> anyhow::Result<Vec<Input>> {
-    let mut inputs: Vec<Input> = Vec::new();
-    for name in names {
-        if name.starts_with("s3://") {
-            let (bucket, prefix) = Bucket::connect(name, buckets).await?;
-            inputs.extend(bucket.list(&prefix).await?.into_iter().map(Input::Object));
-            continue;
-        }
-        let path = Path::new(name);
-        let files = if !path.exists() && name.contains(['*', '?', '[']) {
-            let mut files = Vec::new();
-            for found in glob::glob(name).with_context(|| format!("the pattern '{name}' cannot be read"))? {
-                let found = found.with_context(|| format!("a folder of '{name}' cannot be listed"))?;
-                files.extend(source::files(&found)?);
-            }
-            ensure!(!files.is_empty(), "no file fits '{name}'");
-            files
-        } else {
-            source::files(path)?
-        };
-        for path in files {
-            let bytes = path.metadata().with_context(|| format!("{}: cannot be read", path.display()))?.len();
-            inputs.push(Input::File { path, bytes });
-        }
-    }
-    let mut seen = std::collections::HashSet::new();
-    inputs.retain(|input| seen.insert(input.name()));
-    Ok(inputs)
-}
 
 /// How events are put in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,7 +167,7 @@ impl Spool {
             None => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         };
         let fetched = runtime.block_on(async {
-            let (bucket, _) = Bucket::connect(&format!("s3://{}", object.bucket), &self.options).await?;
+            let (bucket, _) = Bucket::connect(&format!("s3://{}", object.id.bucket()), &self.options).await?;
             bucket.fetch(object).await
         });
         self.runtime = Some(runtime);

@@ -35,11 +35,10 @@ impl Run {
         mut records: RecordSource,
         bytes: (u64, u64),
     ) -> anyhow::Result<()> {
-        let partition = records.source_partition();
+        let lane = records.lane(self.mapping.source_epoch());
         let origin = ShardOrigin {
-            // The fingerprint keeps a file apart from another that had its name before.
-            source: format!("{}#{}", partition.source, partition.epoch),
-            shard: partition.partition.clone(),
+            source: lane.source,
+            shard: lane.partition,
             invoke_identity_arn: "local".to_owned(),
         };
         let (name, mut count) = (path.display().to_string(), 0);

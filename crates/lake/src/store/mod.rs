@@ -36,7 +36,7 @@ pub use memory::MemoryStore;
 pub use options::{Credentials, StoreOptions, open};
 pub use probe::{ProbeError, probe};
 #[cfg(feature = "s3")]
-pub use s3::S3Store;
+pub use s3::{S3Store, s3_client};
 
 /// The smallest part of a multipart upload in bytes, except for the last part, which may have any
 /// size (Amazon S3 multipart upload limits). Every store here holds to it.

@@ -52,6 +52,39 @@ pub struct S3Store {
     bucket_seen: AtomicBool,
 }
 
+/// A client for the S3 server that the options name; `None` where no region is known. Asks nothing of the server yet.
+pub async fn s3_client(options: &StoreOptions) -> Option<Client> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(region) = &options.region {
+        loader = loader.region(Region::new(region.clone()));
+    } else if options.endpoint.is_some() {
+        // Another server rarely cares for the region, and there is no metadata service to ask.
+        loader = loader.region(
+            RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+                .or_else(Region::from_static("us-east-1")),
+        );
+    }
+    if let Some(keys) = &options.credentials {
+        loader = loader.credentials_provider(config::Credentials::new(
+            keys.access_key.as_str(),
+            keys.secret_key.as_str(),
+            None,
+            None,
+            "tripline",
+        ));
+    }
+    let sdk = loader.load().await;
+    sdk.region()?;
+    let mut builder = config::Builder::from(&sdk)
+        .retry_config(RetryConfig::standard())
+        .timeout_config(timeouts(ATTEMPT))
+        .force_path_style(options.path_style);
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.endpoint_url(endpoint);
+    }
+    Some(Client::from_conf(builder.build()))
+}
+
 impl S3Store {
     /// The store below `prefix` (no `/` at its ends; may be empty) of `bucket`. Asks nothing of the
     /// server yet, but the region may be asked of the machine's metadata service.
@@ -68,43 +101,10 @@ impl S3Store {
         }
         check_prefix("open", &format!("s3://{bucket}"), prefix)?;
 
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(region) = &options.region {
-            loader = loader.region(Region::new(region.clone()));
-        } else if options.endpoint.is_some() {
-            // Another server rarely cares for the region, and there is no metadata service to ask.
-            loader = loader.region(
-                RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-                    .or_else(Region::from_static("us-east-1")),
-            );
-        }
-        if let Some(keys) = &options.credentials {
-            loader = loader.credentials_provider(config::Credentials::new(
-                keys.access_key.as_str(),
-                keys.secret_key.as_str(),
-                None,
-                None,
-                "tripline",
-            ));
-        }
-        let sdk = loader.load().await;
-        if sdk.region().is_none() {
-            return Err(invalid("no region is known", "set AWS_REGION"));
-        }
-        let mut builder = config::Builder::from(&sdk)
-            .retry_config(RetryConfig::standard())
-            .timeout_config(timeouts(ATTEMPT))
-            .force_path_style(options.path_style);
-        if let Some(endpoint) = &options.endpoint {
-            builder = builder.endpoint_url(endpoint);
-        }
+        let client =
+            s3_client(options).await.ok_or_else(|| invalid("no region is known", "set AWS_REGION"))?;
         let root = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Self {
-            client: Client::from_conf(builder.build()),
-            bucket: bucket.to_owned(),
-            root,
-            bucket_seen: AtomicBool::new(false),
-        })
+        Ok(Self { client, bucket: bucket.to_owned(), root, bucket_seen: AtomicBool::new(false) })
     }
 
     fn key(&self, key: &str) -> String {

@@ -9,44 +9,46 @@ use aws_sdk_s3::config::{Builder, Region};
 use aws_sdk_s3::error::DisplayErrorContext;
 use tempfile::NamedTempFile;
 
+use crate::source::ObjectId;
+
 /// Tries to bring an object here, each from its beginning; a connection may break in the middle of it.
 const TRIES: u32 = 3;
 
 /// How buckets are reached.
 #[derive(Clone, Debug, Default)]
-pub(super) struct BucketOptions {
+pub(crate) struct BucketOptions {
     /// Without it, the SDK's.
-    pub(super) region: Option<String>,
+    pub(crate) region: Option<String>,
     /// Another server's URL.
-    pub(super) endpoint: Option<String>,
+    pub(crate) endpoint: Option<String>,
     /// Ask without credentials, as public buckets allow.
-    pub(super) unsigned: bool,
+    pub(crate) unsigned: bool,
 }
 
 /// An object.
 #[derive(Clone, Debug)]
-pub(super) struct ObjectKey {
-    pub(super) bucket: String,
-    pub(super) key: String,
-    pub(super) bytes: u64,
+pub(crate) struct ObjectKey {
+    /// What it was when it was listed.
+    pub(crate) id: ObjectId,
+    pub(crate) bytes: u64,
 }
 
 impl ObjectKey {
-    pub(super) fn url(&self) -> String {
-        format!("s3://{}/{}", self.bucket, self.key)
+    pub(crate) fn url(&self) -> String {
+        self.id.url()
     }
 }
 
 /// A bucket.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     client: Client,
     name: String,
 }
 
 impl Bucket {
     /// The bucket and the prefix of `s3://bucket/prefix`. Nothing is asked of it yet.
-    pub(super) async fn connect(url: &str, options: &BucketOptions) -> anyhow::Result<(Self, String)> {
+    pub(crate) async fn connect(url: &str, options: &BucketOptions) -> anyhow::Result<(Self, String)> {
         let rest = url.strip_prefix("s3://").unwrap_or(url);
         let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         ensure!(!name.is_empty(), "'{url}' names no bucket: give s3://bucket/prefix");
@@ -74,7 +76,7 @@ impl Bucket {
 
     /// The objects below a prefix in the order of their keys, without those that hold nothing and without
     /// README.md.
-    pub(super) async fn list(&self, prefix: &str) -> anyhow::Result<Vec<ObjectKey>> {
+    pub(crate) async fn list(&self, prefix: &str) -> anyhow::Result<Vec<ObjectKey>> {
         let place = format!("s3://{}/{prefix}", self.name);
         let mut objects = Vec::new();
         let mut pages =
@@ -90,7 +92,8 @@ impl Bucket {
                 let (key, bytes) = (object.key().unwrap_or_default(), object.size().unwrap_or_default());
                 let bytes = u64::try_from(bytes).unwrap_or_default();
                 if bytes > 0 && !key.ends_with('/') && !key.ends_with("README.md") {
-                    objects.push(ObjectKey { bucket: self.name.clone(), key: key.to_owned(), bytes });
+                    let id = ObjectId::new(&self.name, key, object.e_tag().unwrap_or_default());
+                    objects.push(ObjectKey { id, bytes });
                 }
             }
         }
@@ -99,7 +102,7 @@ impl Bucket {
     }
 
     /// The object as a file that goes when it is dropped.
-    pub(super) async fn fetch(&self, object: &ObjectKey) -> anyhow::Result<NamedTempFile> {
+    pub(crate) async fn fetch(&self, object: &ObjectKey) -> anyhow::Result<NamedTempFile> {
         let mut tries = 1;
         loop {
             match self.fetch_once(object).await {
@@ -114,15 +117,18 @@ impl Bucket {
 
     async fn fetch_once(&self, object: &ObjectKey) -> anyhow::Result<NamedTempFile> {
         // What it holds may be decided by its name.
-        let name = object.key.rsplit('/').next().unwrap_or_default();
+        let name = object.id.key().rsplit('/').next().unwrap_or_default();
         let suffix = format!("-{}", name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_"));
         let mut file = tempfile::Builder::new()
-            .prefix("tripline-replay-")
+            .prefix("tripline-")
             .suffix(&suffix)
             .tempfile()
             .context("there is no room for it in the folder for temporary files (TMPDIR)")?;
-        let answer = self.client.get_object().bucket(&self.name).key(&object.key).send().await;
-        let mut body = answer.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(&error)))?.body;
+        let answer = self.client.get_object().bucket(&self.name).key(object.id.key()).send().await;
+        let answer = answer.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(&error)))?;
+        let tag = answer.e_tag().unwrap_or_default().trim_matches('"');
+        ensure!(tag == object.id.tag(), "it was written anew since it was listed: run the command again");
+        let mut body = answer.body;
         let mut bytes = 0;
         while let Some(part) = body.try_next().await.context("the answer breaks off")? {
             file.write_all(&part)

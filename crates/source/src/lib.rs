@@ -10,6 +10,8 @@
 //! first record's line. So a file that has grown goes on where it ended, and another file under the
 //! same name is another source, unless it begins with the very same record. Positions are line
 //! numbers (CSV: row numbers) and never depend on what was read before.
+//!
+//! An object of a bucket is one too, by its URL and entity tag: [`ObjectId`].
 
 use std::fs;
 use std::io;
@@ -19,12 +21,18 @@ use tripline_model::source::{Position, SourcePartition};
 use tripline_stream::mapping::PutRecord;
 use xxhash_rust::xxh3::xxh3_64;
 
+mod batch;
 pub mod lines;
+mod object;
+#[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod saved_event;
 pub mod text;
 pub mod tlc;
 
+pub use batch::RowBatch;
+pub use object::ObjectId;
+#[cfg(feature = "parquet")]
 pub use parquet::ParquetError;
 pub use saved_event::SavedEvent;
 pub use text::{LONGEST_LINE_BYTES, Progress};
@@ -35,6 +43,7 @@ use text::{Line, LineReader};
 /// The one shard of a file.
 pub const SHARD: &str = "shardId-000000000000";
 
+const PARQUET_MAGIC: &[u8] = b"PAR1";
 const EXTENSIONS: [&str; 5] = ["csv", "json", "jsonl", "ndjson", "parquet"];
 /// Of a file that is compressed.
 const COMPRESSIONS: [&str; 3] = ["gz", "lz4", "zst"];
@@ -104,6 +113,7 @@ pub enum SourceError {
         error: HeaderError,
     },
     /// A Parquet file of another kind, or a damaged one.
+    #[cfg(feature = "parquet")]
     #[error("{path}: {error}")]
     Parquet {
         /// The file.
@@ -149,6 +159,7 @@ pub struct RecordSource {
 enum Rows {
     Trips(tlc::TripRows),
     Lines(lines::JsonLines),
+    #[cfg(feature = "parquet")]
     Parquet(Box<parquet::ParquetTrips>),
 }
 
@@ -157,6 +168,12 @@ impl RecordSource {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the journal knows the file's records by, in deployments of this source epoch.
+    #[must_use]
+    pub fn lane(&self, source_epoch: &str) -> SourcePartition {
+        lane(&self.partition, source_epoch)
     }
 
     /// The file as a source partition: `file://` URL, fingerprint as epoch, [`SHARD`]. The epoch is
@@ -180,9 +197,17 @@ impl RecordSource {
             Rows::Trips(rows) => rows.unfinished(),
             Rows::Lines(lines) => lines.unfinished(),
             // Its end tells what it holds: it is whole, or no Parquet.
+            #[cfg(feature = "parquet")]
             Rows::Parquet(_) => None,
         }
     }
+}
+
+/// The lane of a file: its own epoch keeps it apart from another that had its name before.
+fn lane(file: &SourcePartition, source_epoch: &str) -> SourcePartition {
+    let SourcePartition { source, epoch, partition } = file;
+    let source = format!("{source}#{epoch}");
+    SourcePartition { source, epoch: source_epoch.to_owned(), partition: partition.clone() }
 }
 
 impl Iterator for RecordSource {
@@ -193,6 +218,7 @@ impl Iterator for RecordSource {
         let (position, entry) = match &mut self.rows {
             Rows::Trips(rows) => (rows.next_number(), rows.next_entry()),
             Rows::Lines(lines) => (lines.next_number(), lines.next_entry()),
+            #[cfg(feature = "parquet")]
             Rows::Parquet(trips) => (trips.next_number(), trips.next_entry()),
         };
         let interrupted = |error| SourceError::Interrupted { path: self.path.clone(), position, error };
@@ -252,7 +278,7 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
 /// # Errors
 /// [`SourceError`] when the file cannot be read, or holds trips or JSON in a form that is not read.
 pub fn open(path: &Path) -> Result<Source, SourceError> {
-    open_file(path, false)
+    open_file(path, Form { whole: false, events: true })
 }
 
 /// As [`open`], for a file that is known to be complete: its last line counts whether anything ends
@@ -261,12 +287,13 @@ pub fn open(path: &Path) -> Result<Source, SourceError> {
 /// # Errors
 /// As for [`open`].
 pub fn open_whole(path: &Path) -> Result<Source, SourceError> {
-    open_file(path, true)
+    open_file(path, Form { whole: true, events: true })
 }
 
-fn open_file(path: &Path, whole: bool) -> Result<Source, SourceError> {
+fn open_file(path: &Path, form: Form) -> Result<Source, SourceError> {
     let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
     let url = file_url(path).map_err(unreadable)?;
+    #[cfg(feature = "parquet")]
     if parquet::is_parquet(path).map_err(unreadable)? {
         let wrong = |error| SourceError::Parquet { path: path.to_owned(), error };
         let (rows, epoch, progress) = parquet::ParquetTrips::open(path).map_err(wrong)?;
@@ -279,8 +306,57 @@ fn open_file(path: &Path, whole: bool) -> Result<Source, SourceError> {
         }));
     }
     let text = text::open(path).map_err(unreadable)?;
-    let mut lines = LineReader::new(text.reader, whole || text.compressed);
-    let (rows, first) = match content(path, &mut lines).map_err(unreadable)? {
+    from_text(path, url, text, form)
+}
+
+/// Opens an object of a bucket as its bytes come: JSON lines, or trip records as CSV. It is complete, and its
+/// source partition is [`ObjectId::source_partition`].
+///
+/// # Errors
+/// As for [`open`]; for Parquet too, which is not read from its beginning on.
+pub fn open_object(
+    object: &ObjectId,
+    bytes: u64,
+    body: impl io::Read + Send + 'static,
+) -> Result<RecordSource, SourceError> {
+    let path = PathBuf::from(object.url());
+    let unreadable = |error| SourceError::Unreadable { path: path.clone(), error };
+    let text = text::read(body, bytes).map_err(unreadable)?;
+    of_object(object, from_text(&path, object.url(), text, Form { whole: true, events: false })?)
+}
+
+/// Opens an object that has been brought here as a file; the same records as of [`open_object`], and those of a
+/// Parquet file.
+///
+/// # Errors
+/// As for [`open`].
+pub fn open_fetched(object: &ObjectId, path: &Path) -> Result<RecordSource, SourceError> {
+    of_object(object, open_file(path, Form { whole: true, events: false })?)
+}
+
+fn of_object(object: &ObjectId, source: Source) -> Result<RecordSource, SourceError> {
+    let path = PathBuf::from(object.url());
+    match source {
+        Source::Records(records) => {
+            Ok(RecordSource { path, partition: object.source_partition(), ..records })
+        }
+        Source::SavedEvent(_) => Err(SourceError::NotRecords { path, what: "a saved Lambda event" }),
+    }
+}
+
+/// How a file is to be taken.
+#[derive(Clone, Copy)]
+struct Form {
+    /// The end of the file is the end of its last line.
+    whole: bool,
+    /// It may be a saved event.
+    events: bool,
+}
+
+fn from_text(path: &Path, url: String, text: text::Text, form: Form) -> Result<Source, SourceError> {
+    let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
+    let mut lines = LineReader::new(text.reader, form.whole || text.compressed);
+    let (rows, first) = match content(path, &mut lines, form).map_err(unreadable)? {
         Content::Event(body) => return Ok(Source::SavedEvent(SavedEvent { url, body })),
         Content::Other(what) => return Err(SourceError::NotRecords { path: path.to_owned(), what }),
         Content::Trips { header, line } => {
@@ -307,7 +383,7 @@ enum Content {
 }
 
 /// Decides what a file holds; puts the lines that it looked at back, but for a header.
-fn content(path: &Path, lines: &mut LineReader) -> io::Result<Content> {
+fn content(path: &Path, lines: &mut LineReader, form: Form) -> io::Result<Content> {
     let extension = extension(path).unwrap_or_default();
     let mut skipped = Vec::new();
     let content = loop {
@@ -317,9 +393,17 @@ fn content(path: &Path, lines: &mut LineReader) -> io::Result<Content> {
                 skipped.push((number, line));
                 continue;
             }
+            Line::Whole(text) | Line::Open(text)
+                if !form.events && matches!(text.trim_ascii(), b"{" | b"[") =>
+            {
+                return Ok(Content::Other("JSON over several lines"));
+            }
+            Line::Whole(text) | Line::Open(text) if text.starts_with(PARQUET_MAGIC) => {
+                return Ok(Content::Other("Parquet, which only the command `tripline backfill` reads"));
+            }
             Line::Whole(text) | Line::Open(text) if text.trim_ascii_start().starts_with(b"{") => {
                 let complete = lines::is_complete_object(text);
-                let may_be_event = !matches!(extension.as_str(), "jsonl" | "ndjson");
+                let may_be_event = form.events && !matches!(extension.as_str(), "jsonl" | "ndjson");
                 let content = if may_be_event && (!complete || saved_event::is_event(text)) {
                     whole_file(path)?
                 } else {
@@ -397,13 +481,6 @@ fn extension(path: &Path) -> Option<String> {
 fn file_url(path: &Path) -> io::Result<String> {
     let absolute = fs::canonicalize(path)?;
     let mut url = "file://".to_owned();
-    for byte in absolute.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                url.push(char::from(*byte))
-            }
-            _ => url.push_str(&format!("%{byte:02X}")),
-        }
-    }
+    object::push_encoded(&mut url, absolute.as_os_str().as_encoded_bytes());
     Ok(url)
 }

@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
-use tripline_cli::source::{
+use tripline_source::{
     Entry, HeaderError, NumberedRecord, RecordSource, SHARD, Source, SourceError, files, open, open_whole,
 };
 

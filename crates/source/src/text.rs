@@ -67,16 +67,16 @@ impl<R: BufRead> Read for Lz4Frames<R> {
     }
 }
 
-/// Counts what is read from a file.
+/// Counts what is read.
 #[derive(Debug)]
-struct Counted {
-    file: File,
+struct Counted<R> {
+    from: R,
     read: Arc<AtomicU64>,
 }
 
-impl Read for Counted {
+impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
+        let count = self.from.read(buffer)?;
         self.read.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }
@@ -94,8 +94,14 @@ pub(crate) struct Text {
 /// are read as one text.
 pub(crate) fn open(path: &Path) -> io::Result<Text> {
     let file = File::open(path)?;
-    let progress = Progress::of(file.metadata()?.len());
-    let counted = Counted { file, read: Arc::clone(&progress.read) };
+    let bytes = file.metadata()?.len();
+    read(file, bytes)
+}
+
+/// As [`open`], from a reader of so many bytes.
+pub(crate) fn read(from: impl Read + Send + 'static, bytes: u64) -> io::Result<Text> {
+    let progress = Progress::of(bytes);
+    let counted = Counted { from, read: Arc::clone(&progress.read) };
     let mut plain = BufReader::with_capacity(BUFFER_BYTES, counted);
     let start = plain.fill_buf()?;
     let (gzip, zstd) = (start.starts_with(GZIP_MAGIC), start.starts_with(ZSTD_MAGIC));

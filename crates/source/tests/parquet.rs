@@ -14,7 +14,7 @@ use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tripline_cli::source::{Entry, NumberedRecord, Source, SourceError, open};
+use tripline_source::{Entry, NumberedRecord, Source, SourceError, open};
 
 /// 2019-03-23 20:21:09 and 20:27:24, microseconds.
 const PICKUP: i64 = 1_553_372_469_000_000;

@@ -1,0 +1,68 @@
+//! Files by their names: files, globs, folders and objects.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+
+use crate::objects::{Bucket, BucketOptions, ObjectKey};
+use crate::source;
+
+/// A file, here or in a bucket.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    File { path: PathBuf, bytes: u64 },
+    Object(ObjectKey),
+}
+
+impl Input {
+    /// What it is called in messages.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::File { path, .. } => path.display().to_string(),
+            Self::Object(object) => object.url(),
+        }
+    }
+
+    /// Its size, compressed as it may be.
+    pub(crate) const fn bytes(&self) -> u64 {
+        match self {
+            Self::File { bytes, .. } => *bytes,
+            Self::Object(object) => object.bytes,
+        }
+    }
+}
+
+/// The files that these names mean, in the order of the names, each file once: a file, a folder and all below it, a
+/// pattern with `*`, `?` or `[…]`, or `s3://bucket/prefix`.
+///
+/// # Errors
+/// When a name means no file, or a bucket cannot be listed.
+pub(crate) async fn expand(names: &[String], buckets: &BucketOptions) -> anyhow::Result<Vec<Input>> {
+    let mut inputs: Vec<Input> = Vec::new();
+    for name in names {
+        if name.starts_with("s3://") {
+            let (bucket, prefix) = Bucket::connect(name, buckets).await?;
+            inputs.extend(bucket.list(&prefix).await?.into_iter().map(Input::Object));
+            continue;
+        }
+        let path = Path::new(name);
+        let files = if !path.exists() && name.contains(['*', '?', '[']) {
+            let mut files = Vec::new();
+            for found in glob::glob(name).with_context(|| format!("the pattern '{name}' cannot be read"))? {
+                let found = found.with_context(|| format!("a folder of '{name}' cannot be listed"))?;
+                files.extend(source::files(&found)?);
+            }
+            ensure!(!files.is_empty(), "no file fits '{name}'");
+            files
+        } else {
+            source::files(path)?
+        };
+        for path in files {
+            let bytes = path.metadata().with_context(|| format!("{}: cannot be read", path.display()))?.len();
+            inputs.push(Input::File { path, bytes });
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    inputs.retain(|input| seen.insert(input.name()));
+    Ok(inputs)
+}
