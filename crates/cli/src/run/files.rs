@@ -35,7 +35,7 @@ impl Run {
         mut records: RecordSource,
         bytes: (u64, u64),
     ) -> anyhow::Result<()> {
-        let lane = records.lane(self.mapping.source_epoch());
+        let lane = records.lane("");
         let origin = ShardOrigin {
             source: lane.source,
             shard: lane.partition,
