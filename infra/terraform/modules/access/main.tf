@@ -23,7 +23,7 @@ resource "aws_vpc_security_group_egress_rule" "endpoints" {
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints" {
   security_group_id            = var.network.endpoint_security_group_id
-  description                  = "Session Manager's instance"
+  description                  = "Instance of Session Manager"
   referenced_security_group_id = aws_security_group.this.id
   ip_protocol                  = "tcp"
   from_port                    = 443

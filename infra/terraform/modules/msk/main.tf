@@ -19,7 +19,7 @@ locals {
 
 resource "aws_security_group" "this" {
   name        = "${var.name}-msk"
-  description = "Brokers, and the event source mapping's pollers, which come with this group"
+  description = "Brokers, and the pollers of event source mappings, which come with this group"
   vpc_id      = var.network.vpc_id
   tags        = merge(var.tags, { Name = "${var.name}-msk" })
 }

@@ -142,7 +142,7 @@ resource "aws_route" "out" {
 
 resource "aws_security_group" "functions" {
   name        = "${var.name}-functions"
-  description = "Tripline's functions: they are called by nobody over the network"
+  description = "Functions of Tripline: nobody calls them over the network"
   vpc_id      = local.vpc_id
   tags        = merge(var.tags, { Name = "${var.name}-functions" })
 }
@@ -160,7 +160,7 @@ resource "aws_vpc_security_group_egress_rule" "functions_to_endpoints" {
   count = length(var.endpoints) > 0 ? 1 : 0
 
   security_group_id            = aws_security_group.functions.id
-  description                  = "AWS' APIs"
+  description                  = "APIs of AWS"
   referenced_security_group_id = aws_security_group.endpoints[0].id
   ip_protocol                  = "tcp"
   from_port                    = 443

@@ -152,6 +152,51 @@ locals {
     }]
   }
 
+  # The producer is idempotent, which is a right of its own.
+  sink_kafka_statements = {
+    for function in local.ingest : function => [for statement in [
+      {
+        Sid      = "SendOnToCluster"
+        Effect   = "Allow"
+        Action   = ["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"]
+        Resource = try(var.sink_kafka.cluster_arn, null)
+      },
+      {
+        Sid      = "SendOnToTopic"
+        Effect   = "Allow"
+        Action   = ["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"]
+        Resource = try("${replace(var.sink_kafka.cluster_arn, ":cluster/", ":topic/")}/${var.sink_kafka.topic}", null)
+      },
+    ] : statement if local.feeds_kafka[function] && try(var.sink_kafka.security, "") == "msk-iam"]
+  }
+
+  # What lies in a bucket already, to be brought in: by the function that feeds the lake.
+  backfills = var.separate_search ? "lake" : "ingest"
+  backfill_places = {
+    for arn in var.backfill_sources : arn => {
+      bucket = split("/", element(split(":::", arn), 1))[0]
+      prefix = join("/", slice(split("/", arn), 1, length(split("/", arn))))
+    }
+  }
+  backfill_buckets = toset([for place in local.backfill_places : place.bucket])
+  backfill_statements = {
+    for function in local.ingest : function => [for statement in concat(
+      [{
+        Sid      = "ReadBackfill"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+        Resource = sort([for arn in var.backfill_sources : "${arn}*"])
+      }],
+      [for index, bucket in sort(local.backfill_buckets) : {
+        Sid       = "ListBackfill${index}"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = ["arn:${local.partition}:s3:::${bucket}"]
+        Condition = { StringLike = { "s3:prefix" = sort([for place in local.backfill_places : "${place.prefix}*" if place.bucket == bucket]) } }
+      }],
+    ) : statement if function == local.backfills && length(var.backfill_sources) > 0]
+  }
+
   check_statements = var.check_mapping ? [{
     Sid      = "SeeOwnMappings"
     Effect   = "Allow"
@@ -243,6 +288,8 @@ resource "aws_iam_role_policy" "ingest" {
       local.kafka_statements[each.key],
       local.search_statements[each.key],
       local.sink_stream_statements[each.key],
+      local.sink_kafka_statements[each.key],
+      local.backfill_statements[each.key],
       local.check_statements,
       local.key_statements[each.key],
       local.vpc_statements[each.key],

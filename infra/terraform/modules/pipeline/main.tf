@@ -23,6 +23,11 @@ locals {
 
   feeds_search = { for function in local.ingest : function => var.search != null && (function == "search" || !var.separate_search) }
   feeds_stream = { for function in local.ingest : function => var.sink_stream != null && function != "search" }
+  feeds_kafka  = { for function in local.ingest : function => var.sink_kafka != null && function != "search" }
+  # Sinks whose refusals are dead letters of their own.
+  feeds_more = {
+    for function in local.ingest : function => local.feeds_search[function] || local.feeds_stream[function] || local.feeds_kafka[function]
+  }
 
   common = merge(var.environment, { TRIPLINE_LAKE = "s3://${var.lake.bucket}/${var.lake.prefix}" })
   environment = {
@@ -40,11 +45,16 @@ locals {
         TRIPLINE_OPENSEARCH_SERVICE = var.search.kind == "serverless" ? "aoss" : "es"
       } : {},
       local.feeds_stream[function] ? { TRIPLINE_KINESIS_STREAM = var.sink_stream.arn } : {},
+      local.feeds_kafka[function] ? {
+        TRIPLINE_KAFKA_BROKERS  = var.sink_kafka.brokers
+        TRIPLINE_KAFKA_TOPIC    = var.sink_kafka.topic
+        TRIPLINE_KAFKA_SECURITY = var.sink_kafka.security
+      } : {},
       !var.separate_search ? {} : function == "search" ? {
         TRIPLINE_SINKS          = "search"
         TRIPLINE_LAKE_ELSEWHERE = "true"
         } : {
-        TRIPLINE_SINKS = join(",", compact(["lake", var.sink_stream == null ? "" : "kinesis"]))
+        TRIPLINE_SINKS = join(",", compact(["lake", var.sink_stream == null ? "" : "kinesis", var.sink_kafka == null ? "" : "kafka"]))
       },
     )
   }
@@ -321,4 +331,16 @@ resource "aws_s3_bucket_policy" "failed" {
   })
 
   depends_on = [aws_s3_bucket_public_access_block.failed]
+}
+
+# S3 may hand objects that are to be brought in to the function, where that is asked for.
+resource "aws_lambda_permission" "backfill" {
+  for_each = var.backfill_notifications ? local.backfill_buckets : toset([])
+
+  statement_id   = "backfill-${replace(each.value, ".", "-")}"
+  action         = "lambda:InvokeFunction"
+  function_name  = aws_lambda_function.ingest[local.backfills].function_name
+  principal      = "s3.amazonaws.com"
+  source_arn     = "arn:${local.partition}:s3:::${each.value}"
+  source_account = local.account
 }

@@ -141,6 +141,49 @@ variable "sink_stream" {
   default     = null
 }
 
+variable "sink_kafka" {
+  description = "A Kafka topic that events go on into, if any: needs zips of `make package KAFKA=1`. With security msk-iam the function signs in with its role, which gets the rights on this topic of cluster_arn; what other ways need (TRIPLINE_KAFKA_USER, …) goes through environment. The function needs a way to the brokers: vpc."
+  type        = object({ brokers = string, topic = string, security = optional(string, "msk-iam"), cluster_arn = optional(string) })
+  default     = null
+
+  validation {
+    condition     = var.sink_kafka == null || contains(["msk-iam", "tls", "scram-sha-512", "scram-sha-256", "plain", "plaintext"], try(var.sink_kafka.security, ""))
+    error_message = "security is msk-iam, tls, scram-sha-512, scram-sha-256, plain or plaintext."
+  }
+
+  validation {
+    condition     = try(var.sink_kafka.security, "") != "msk-iam" || can(regex("^arn:[a-z-]+:kafka:[^:]+:[0-9]+:cluster/", var.sink_kafka.cluster_arn))
+    error_message = "msk-iam needs the cluster's ARN, cluster_arn."
+  }
+
+  validation {
+    condition     = var.sink_kafka == null || can(regex("^[a-zA-Z0-9._-]{1,249}$", var.sink_kafka.topic))
+    error_message = "topic is one name: letters, digits, and any of . _ -"
+  }
+}
+
+variable "backfill_sources" {
+  description = "Where objects lie that the function for the lake may read to bring them in, each an ARN of bucket and prefix, as in arn:aws:s3:::archive/trips/. None by default. Objects under a key of yours need kms:Decrypt on it besides."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.backfill_sources : can(regex("^arn:[a-z-]+:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?]+/$", arn))])
+    error_message = "ARNs of a bucket and a prefix that ends in a slash, without wildcards: arn:aws:s3:::archive/trips/"
+  }
+}
+
+variable "backfill_notifications" {
+  description = "Let S3 invoke the function for the lake with objects of these buckets. The buckets' notifications are yours to set up."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.backfill_notifications || length(var.backfill_sources) > 0
+    error_message = "Notifications need backfill_sources."
+  }
+}
+
 variable "environment" {
   description = "Further variables for all functions, as in README.md, Configuration."
   type        = map(string)
@@ -155,7 +198,7 @@ variable "environment" {
     condition = length(setintersection(keys(var.environment), [
       "TRIPLINE_LAKE", "TRIPLINE_PARTIAL_RESPONSES", "TRIPLINE_CHECK_MAPPING", "TRIPLINE_SOURCE_EPOCH", "TRIPLINE_SINKS",
       "TRIPLINE_LAKE_ELSEWHERE", "TRIPLINE_OPENSEARCH_URL", "TRIPLINE_OPENSEARCH_AUTH", "TRIPLINE_OPENSEARCH_SERVICE",
-      "TRIPLINE_KINESIS_STREAM",
+      "TRIPLINE_KINESIS_STREAM", "TRIPLINE_KAFKA_BROKERS", "TRIPLINE_KAFKA_TOPIC", "TRIPLINE_KAFKA_SECURITY",
     ])) == 0
     error_message = "This module sets one of these itself, to what the mapping and the sinks are."
   }

@@ -46,7 +46,7 @@ locals {
         local.all_metrics,
         function == "publish" ? local.publish_metrics : {},
         function == "publish" ? {} : local.batch_metrics,
-        try(local.feeds_search[function], false) || try(local.feeds_stream[function], false) ? local.sink_metrics : {},
+        try(local.feeds_more[function], false) ? local.sink_metrics : {},
         try(local.feeds_search[function], false) ? local.search_metrics : {},
       ) : "${function}/${metric}" => merge({ unit = "Count" }, of, { function = function, metric = metric })
     }
@@ -116,7 +116,7 @@ locals {
       metric      = "SinkDeadLetters"
       dimensions  = {}
       threshold   = var.alarms.dead_letters
-    }) if local.feeds_search[function] || local.feeds_stream[function]
+    }) if local.feeds_more[function]
   }
 
   given_up_alarms = {
@@ -265,7 +265,7 @@ locals {
       stat  = "Sum"
       metrics = concat(
         [for function in local.ingest : [local.namespace[function], "DeadLetters"]],
-        [for function in local.ingest : [local.namespace[function], "SinkDeadLetters"] if local.feeds_search[function] || local.feeds_stream[function]],
+        [for function in local.ingest : [local.namespace[function], "SinkDeadLetters"] if local.feeds_more[function]],
       )
     },
     {

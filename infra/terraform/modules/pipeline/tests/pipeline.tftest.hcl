@@ -65,31 +65,26 @@ run "one_function_for_the_lake" {
     error_message = "publish is not invoked as it should be."
   }
 
-  # Exactly these actions, on exactly these resources.
+  # Exactly these actions, on exactly these resources, in every role.
   assert {
-    condition = jsonencode(jsondecode(file("../../../contract.json")).iam.ingest) == jsonencode({
-      for statement in jsondecode(aws_iam_role_policy.ingest["ingest"].policy).Statement : statement.Sid => sort(flatten([statement.Action]))
+    condition = jsonencode(jsondecode(file("../../../contract.json")).iam) == jsonencode({
+      for role, policy in {
+        ingest   = aws_iam_role_policy.ingest["ingest"].policy
+        publish  = aws_iam_role_policy.publish.policy
+        schedule = aws_iam_role_policy.schedule.policy
+        } : role => {
+        for statement in jsondecode(policy).Statement : statement.Sid => {
+          actions = sort(flatten([statement.Action]))
+          resources = sort([
+            for arn in flatten([statement.Resource]) : replace(replace(replace(replace(replace(replace(arn,
+              "arn:aws:s3:::trips-lake/taxi", "{lake}"), "arn:aws:s3:::trips-lake", "{lake_bucket}"), "arn:aws:s3:::mock-bucket", "{failed}"),
+              var.source_stream.arn, "{stream}"), "arn:aws:logs:eu-central-1:111122223333:log-group:mock", "{log}"),
+            "arn:aws:lambda:eu-central-1:111122223333:function:mock", "{publish}")
+          ])
+        }
+      }
     })
-    error_message = "ingest may do something else than the contract says: ${aws_iam_role_policy.ingest["ingest"].policy}"
-  }
-
-  assert {
-    condition = jsonencode(jsondecode(file("../../../contract.json")).iam.publish) == jsonencode({
-      for statement in jsondecode(aws_iam_role_policy.publish.policy).Statement : statement.Sid => sort(flatten([statement.Action]))
-    })
-    error_message = "publish may do something else than the contract says: ${aws_iam_role_policy.publish.policy}"
-  }
-
-  assert {
-    condition = {
-      for statement in jsondecode(aws_iam_role_policy.publish.policy).Statement : statement.Sid => flatten([statement.Resource])
-      } == {
-      UseLake     = ["arn:aws:s3:::trips-lake/taxi/*"]
-      DropEntries = ["arn:aws:s3:::trips-lake/taxi/_journal/*", "arn:aws:s3:::trips-lake/taxi/_tripline/probe/*"]
-      ListLake    = ["arn:aws:s3:::trips-lake"]
-      Log         = ["arn:aws:logs:eu-central-1:111122223333:log-group:mock:*"]
-    }
-    error_message = "publish may reach something else: ${aws_iam_role_policy.publish.policy}"
+    error_message = "A role may do something else than the contract says: ${aws_iam_role_policy.ingest["ingest"].policy} ${aws_iam_role_policy.publish.policy}"
   }
 
   assert {
@@ -104,12 +99,31 @@ run "one_function_for_the_lake" {
     condition = jsonencode(jsondecode(file("../../../contract.json")).alarms) == jsonencode({
       for key, alarm in aws_cloudwatch_metric_alarm.this : key => {
         metric     = alarm.metric_name
+        statistic  = alarm.statistic
+        period     = alarm.period
+        periods    = alarm.evaluation_periods
+        datapoints = alarm.datapoints_to_alarm
         threshold  = alarm.threshold
         comparison = alarm.comparison_operator
         missing    = alarm.treat_missing_data
       }
     })
-    error_message = "The alarms are not the contract's: ${jsonencode({ for key, alarm in aws_cloudwatch_metric_alarm.this : key => { metric = alarm.metric_name, threshold = alarm.threshold, comparison = alarm.comparison_operator, missing = alarm.treat_missing_data } })}"
+    error_message = "The alarms are not the contract's: ${jsonencode(aws_cloudwatch_metric_alarm.this)}"
+  }
+
+  assert {
+    condition = jsonencode({
+      for function in ["ingest", "publish"] : function => jsondecode(file("../../../contract.json")).metrics[function]
+      }) == jsonencode({
+      for function in ["ingest", "publish"] : function => {
+        for key, filter in aws_cloudwatch_log_metric_filter.this : filter.metric_transformation[0].name => {
+          pattern = filter.pattern
+          value   = filter.metric_transformation[0].value
+          unit    = filter.metric_transformation[0].unit
+        } if split("/", key)[0] == function
+      }
+    })
+    error_message = "Metrics are made of other lines than the contract says: ${jsonencode(aws_cloudwatch_log_metric_filter.this)}"
   }
 
   # Every alarm and every widget looks at a metric that somebody writes: Lambda, or a filter of the module's.
@@ -231,6 +245,189 @@ run "lake_and_search_by_a_function_each" {
   }
 }
 
+# The module as examples/kinesis-private calls it, beside the contract, which CDK's template is held to as well.
+run "the_private_shape" {
+  variables {
+    separate_search = true
+    search          = { url = "https://vpc-trips.eu-central-1.es.amazonaws.com", arn = "arn:aws:es:eu-central-1:111122223333:domain/trips" }
+    vpc             = { subnet_ids = ["subnet-1", "subnet-2", "subnet-3"], security_group_ids = ["sg-1"] }
+    kms_key_arn     = "arn:aws:kms:eu-central-1:111122223333:key/own"
+    lake            = { bucket = "trips-lake", prefix = "taxi", kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/own" }
+    source_stream   = { arn = "arn:aws:kinesis:eu-central-1:111122223333:stream/trips", kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/own", retention_hours = 72 }
+  }
+
+  assert {
+    condition = jsonencode({
+      for role, options in jsondecode(file("../../../contract.json")).shapes.kinesis-private.iam : role => merge(
+        jsondecode(file("../../../contract.json")).iam[contains(["publish", "schedule"], role) ? role : "ingest"],
+        [for option in options : jsondecode(file("../../../contract.json")).iam_options[option]]...
+      )
+      }) == jsonencode({
+      for role, policy in {
+        lake     = aws_iam_role_policy.ingest["lake"].policy
+        search   = aws_iam_role_policy.ingest["search"].policy
+        publish  = aws_iam_role_policy.publish.policy
+        schedule = aws_iam_role_policy.schedule.policy
+        } : role => {
+        for statement in jsondecode(policy).Statement : statement.Sid => {
+          actions = sort(flatten([statement.Action]))
+          resources = sort(distinct([
+            for arn in flatten([statement.Resource]) : replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(arn,
+              "arn:aws:s3:::trips-lake/taxi", "{lake}"), "arn:aws:s3:::trips-lake", "{lake_bucket}"), "arn:aws:s3:::mock-bucket", "{failed}"),
+              var.source_stream.arn, "{stream}"), "arn:aws:logs:eu-central-1:111122223333:log-group:mock", "{log}"),
+              "arn:aws:lambda:eu-central-1:111122223333:function:mock", "{publish}"), var.kms_key_arn, "{key}"), var.search.arn, "{search}"),
+            "arn:aws:ec2:eu-central-1:111122223333", "{ec2}"), "/subnet-[0-9]/", "{subnet}"), "sg-1", "{group}")
+          ]))
+        }
+      }
+    })
+    error_message = "A role may do something else than the contract says: ${aws_iam_role_policy.ingest["search"].policy}"
+  }
+
+  assert {
+    condition = jsonencode({
+      for function in ["lake", "search"] : function => jsondecode(file("../../../contract.json")).environment.fixed[function]
+      }) == jsonencode({
+      for function in ["lake", "search"] : function => {
+        for name, value in aws_lambda_function.ingest[function].environment[0].variables : name => value
+        if !contains(jsondecode(file("../../../contract.json")).environment.of_the_deployment[function], name)
+      }
+    })
+    error_message = "The functions' variables are not the contract's."
+  }
+
+  assert {
+    condition = jsonencode(merge(
+      { for key, alarm in jsondecode(file("../../../contract.json")).alarms : replace(key, "ingest/", "lake/") => alarm },
+      { for key, alarm in jsondecode(file("../../../contract.json")).alarms : replace(key, "ingest/", "search/") => alarm },
+      { for key, alarm in jsondecode(file("../../../contract.json")).sink_alarms : "search/${key}" => alarm },
+      )) == jsonencode({
+      for key, alarm in aws_cloudwatch_metric_alarm.this : key => {
+        metric     = alarm.metric_name
+        statistic  = alarm.statistic
+        period     = alarm.period
+        periods    = alarm.evaluation_periods
+        datapoints = alarm.datapoints_to_alarm
+        threshold  = alarm.threshold
+        comparison = alarm.comparison_operator
+        missing    = alarm.treat_missing_data
+      }
+    })
+    error_message = "The alarms are not the contract's: ${join(" ", keys(aws_cloudwatch_metric_alarm.this))}"
+  }
+
+  assert {
+    condition = jsonencode(jsondecode(file("../../../contract.json")).dashboard) == jsonencode({
+      for widget in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets : widget.properties.title => {
+        stat    = widget.properties.stat
+        metrics = sort(distinct([for metric in widget.properties.metrics : metric[1]]))
+      }
+    })
+    error_message = "The dashboard is not the contract's: ${aws_cloudwatch_dashboard.this[0].dashboard_body}"
+  }
+
+  assert {
+    condition = jsonencode(merge([
+      for part in ["ingest", "sink", "search"] : jsondecode(file("../../../contract.json")).metrics[part]
+      ]...)) == jsonencode({
+      for key, filter in aws_cloudwatch_log_metric_filter.this : filter.metric_transformation[0].name => {
+        pattern = filter.pattern
+        value   = filter.metric_transformation[0].value
+        unit    = filter.metric_transformation[0].unit
+      } if split("/", key)[0] == "search"
+    })
+    error_message = "Metrics are made of other lines than the contract says."
+  }
+
+  assert {
+    condition     = aws_lambda_function.publish.reserved_concurrent_executions == jsondecode(file("../../../contract.json")).shapes.kinesis-private.publish_concurrency
+    error_message = "publish has another reserved concurrency."
+  }
+}
+
+run "events_go_on_into_a_topic_and_objects_are_brought_in" {
+  variables {
+    separate_search = true
+    search          = { url = "https://vpc-trips.eu-central-1.es.amazonaws.com", arn = "arn:aws:es:eu-central-1:111122223333:domain/trips" }
+    sink_stream     = { arn = "arn:aws:kinesis:eu-central-1:111122223333:stream/on" }
+    sink_kafka = {
+      brokers     = "b-1.ads.kafka.eu-central-1.amazonaws.com:9098"
+      topic       = "trips-clean"
+      cluster_arn = "arn:aws:kafka:eu-central-1:111122223333:cluster/ads/abc-1"
+    }
+    backfill_sources       = ["arn:aws:s3:::archive/trips/2019/", "arn:aws:s3:::archive/trips/2018/"]
+    backfill_notifications = true
+  }
+
+  assert {
+    condition = jsonencode(merge([
+      for option in ["sink_stream", "sink_kafka", "backfill"] : jsondecode(file("../../../contract.json")).iam_options[option]
+      ]...)) == jsonencode({
+      for statement in jsondecode(aws_iam_role_policy.ingest["lake"].policy).Statement : statement.Sid => {
+        actions = sort(flatten([statement.Action]))
+        resources = sort(distinct([
+          for arn in flatten([statement.Resource]) : replace(replace(replace(replace(replace(arn, var.sink_stream.arn, "{sink_stream}"),
+            var.sink_kafka.cluster_arn, "{sink_cluster}"), "arn:aws:kafka:eu-central-1:111122223333:topic/ads/abc-1/trips-clean", "{sink_topic}"),
+          "/^arn:aws:s3:::archive/trips/[0-9]+//", "{backfill}"), "/^arn:aws:s3:::archive$/", "{backfill_bucket}")
+        ]))
+      } if !contains(keys(jsondecode(file("../../../contract.json")).iam.ingest), statement.Sid)
+    })
+    error_message = "The function for the lake may do something else: ${aws_iam_role_policy.ingest["lake"].policy}"
+  }
+
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.ingest["lake"].policy).Statement : statement.Condition.StringLike["s3:prefix"] if statement.Sid == "ListBackfill0"
+    ] == [["trips/2018/*", "trips/2019/*"]]
+    error_message = "More than the prefixes can be listed: ${aws_iam_role_policy.ingest["lake"].policy}"
+  }
+
+  assert {
+    condition = length(setintersection(
+      [for statement in jsondecode(aws_iam_role_policy.ingest["search"].policy).Statement : statement.Sid],
+      ["SendOn", "SendOnToCluster", "SendOnToTopic", "ReadBackfill", "ListBackfill0"],
+    )) == 0
+    error_message = "The function for search has no business in another's sinks."
+  }
+
+  assert {
+    condition = aws_lambda_function.ingest["lake"].environment[0].variables == tomap({
+      TRIPLINE_LAKE              = "s3://trips-lake/taxi"
+      TRIPLINE_PARTIAL_RESPONSES = "true"
+      TRIPLINE_CHECK_MAPPING     = "true"
+      TRIPLINE_SINKS             = "lake,kinesis,kafka"
+      TRIPLINE_KINESIS_STREAM    = "arn:aws:kinesis:eu-central-1:111122223333:stream/on"
+      TRIPLINE_KAFKA_BROKERS     = "b-1.ads.kafka.eu-central-1.amazonaws.com:9098"
+      TRIPLINE_KAFKA_TOPIC       = "trips-clean"
+      TRIPLINE_KAFKA_SECURITY    = "msk-iam"
+    })
+    error_message = "The lake's function has other variables: ${jsonencode(aws_lambda_function.ingest["lake"].environment[0].variables)}"
+  }
+
+  assert {
+    condition = (
+      length(aws_lambda_permission.backfill) == 1 && aws_lambda_permission.backfill["archive"].source_arn == "arn:aws:s3:::archive"
+      && aws_lambda_permission.backfill["archive"].source_account == "111122223333" && aws_lambda_permission.backfill["archive"].principal == "s3.amazonaws.com"
+    )
+    error_message = "Somebody else than the bucket may invoke the function."
+  }
+}
+
+run "another_way_to_sign_in_needs_no_rights" {
+  variables {
+    sink_kafka = { brokers = "kafka.example.com:9096", topic = "trips-clean", security = "scram-sha-512" }
+  }
+
+  assert {
+    condition = (
+      !strcontains(aws_iam_role_policy.ingest["ingest"].policy, "kafka") && length(aws_lambda_permission.backfill) == 0
+      && aws_lambda_function.ingest["ingest"].environment[0].variables.TRIPLINE_KAFKA_SECURITY == "scram-sha-512"
+      && contains(keys(aws_cloudwatch_metric_alarm.this), "ingest/sink-dead-letters")
+    )
+    error_message = "The role may use a cluster of Amazon MSK, or what the topic refuses is not watched."
+  }
+}
+
 run "kafka_with_provisioned_pollers" {
   variables {
     source_stream = null
@@ -348,6 +545,28 @@ run "wrong_settings_are_refused" {
   expect_failures = [
     var.mapping, var.separate_search, var.environment, var.ingest, var.publish, var.failure_days,
   ]
+}
+
+run "sinks_and_sources_of_backfills_are_checked" {
+  command = plan
+
+  variables {
+    sink_kafka       = { brokers = "b-1.ads.kafka.eu-central-1.amazonaws.com:9098", topic = "trips-clean" }
+    backfill_sources = ["arn:aws:s3:::archive/*"]
+    environment      = { TRIPLINE_KAFKA_BROKERS = "other:9098" }
+  }
+
+  expect_failures = [var.sink_kafka, var.backfill_sources, var.environment]
+}
+
+run "notifications_come_from_somewhere" {
+  command = plan
+
+  variables {
+    backfill_notifications = true
+  }
+
+  expect_failures = [var.backfill_notifications]
 }
 
 run "one_source_only" {
