@@ -158,7 +158,7 @@ def compare_quickstart(check, client, outputs):
         check.equal(f"{role}: policies", iam.list_role_policies(RoleName=role)["PolicyNames"], [function])
         check.equal(f"{role}: managed policies", iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"], [])
         found = iam.get_role_policy(RoleName=role, PolicyName=function)["PolicyDocument"]
-        check.equal(f"{role}: actions", actions(found), {sid: sorted(listed) for sid, listed in contract["iam"][function].items()})
+        check.equal(f"{role}: actions", actions(found), {sid: sorted(may["actions"]) for sid, may in contract["iam"][function].items()})
 
     tables = {table["Name"]: table for table in client("glue").get_tables(DatabaseName=NAME.replace("-", "_"))["TableList"]}
     shipped = json.loads((INFRA / "terraform/tables/taxi.json").read_text())
@@ -178,6 +178,10 @@ def compare_quickstart(check, client, outputs):
     for name, alarm in alarms.items():
         found = {
             "metric": alarm["MetricName"],
+            "statistic": alarm["Statistic"],
+            "period": alarm["Period"],
+            "periods": alarm["EvaluationPeriods"],
+            "datapoints": alarm["DatapointsToAlarm"],
             "threshold": alarm["Threshold"],
             "comparison": alarm["ComparisonOperator"],
             "missing": alarm["TreatMissingData"],

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Tests of infra/: formatting, validation, `terraform test` with mocked providers, tables and contract. No account, no
-# network but for what is not installed yet.
+# Tests of infra/: CDK's templates beside the contract and under cfn-lint; formatting, validation, `terraform test` with
+# mocked providers; tables, contract, packages and costs. No account, no network but for what is not installed yet.
 #
 # usage: run.sh [--apply] [--lint] [FOLDER…]
 #
 #   --apply   also puts two examples up on moto, an AWS emulator, reads them back and destroys them
 #   --lint    also runs checkov
-#   FOLDER    only these modules and examples, as in modules/lake
+#   FOLDER    only these of Terraform's modules and examples, as in modules/lake; `cdk` for the templates
 #
 # The AWS provider comes from a mirror, where there is one (TRIPLINE_TF_MIRROR names it), else from the registry.
 set -euo pipefail
@@ -27,6 +27,75 @@ left_out() {
   echo "left out: infra: $*"
 }
 
+# Everything is done on a copy, so that no state, lock or provider is left in the checkout.
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+tar --create --exclude=.terraform --exclude=node_modules --exclude=build --exclude=cdk.out infra | tar --extract --directory "$work"
+export PYTHONDONTWRITEBYTECODE=1
+
+# A folder for what the further checks need, made anew when their requirements change.
+venv() {
+  local venv="$cache/venv-$1" requirements="tests/infra/$1.txt"
+  if ! cmp -s "$requirements" "$venv/requirements"; then
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --requirement "$requirements" || return 1
+    cp "$requirements" "$venv/requirements"
+  fi
+}
+
+# Modules of Node, installed once for each lock file.
+node_modules() {
+  local cached
+  cached="$cache/cdk-$(sha256sum infra/cdk/package-lock.json | cut -c1-16)"
+  if [[ ! -e "$cached/ready" ]]; then
+    mkdir -p "$cached"
+    cp infra/cdk/{package.json,package-lock.json,.npmrc} "$cached"
+    npm ci --silent --prefix "$cached" || return 1
+    touch "$cached/ready"
+  fi
+  ln -s "$cached/node_modules" "$work/infra/cdk/node_modules"
+}
+
+# What CDK makes of infra/cdk: the app's stacks, and the templates for CloudFormation alone.
+synthesize() {
+  local made="$work/synthesized"
+  (
+    cd "$work/infra/cdk"
+    node_modules/.bin/tsc
+    CDK_OUTDIR="$made/app" node build/app.js
+    node build/template.js "$made/template"
+  )
+}
+
+cdk() {
+  if ! command -v node npm > /dev/null || (( $(node --version | tr -d v | cut -d. -f1) < 20 )); then
+    left_out "CDK: Node.js 20 or later is not installed"
+    return
+  fi
+  if ! node_modules; then
+    left_out "CDK: its packages cannot be installed"
+    return
+  fi
+  echo "cdk synth"
+  CDK_CONTEXT_JSON="$(printf '{"packageFolder":"%s","searchMasterArn":"arn:aws:iam::111122223333:role/admin","s3PrefixList":"pl-0123456789abcdef0"}' \
+    "$work/infra/terraform/modules/pipeline/tests/package")" synthesize
+  export TRIPLINE_CDK="$work/synthesized"
+  if venv infra-cdk; then
+    echo "cfn-lint"
+    "$cache/venv-infra-cdk/bin/cfn-lint" --config-file tests/infra/cfnlintrc.yaml -- "$TRIPLINE_CDK"/*/*.template.json
+  else
+    left_out "cfn-lint cannot be installed"
+  fi
+}
+
+if (( ! ${#only[@]} )) || [[ " ${only[*]} " == *" cdk "* ]]; then
+  cdk
+fi
+
+echo "contract, tables, templates, packages, costs"
+python3 -m unittest discover --start-directory tests/infra --pattern 'test_*.py'
+[[ "${only[*]}" != cdk ]] || exit 0
+
 if ! command -v terraform > /dev/null; then
   left_out "terraform is not installed"
   exit 0
@@ -34,7 +103,7 @@ fi
 
 # A preset that names no file would be warned about by each command.
 [[ -e "${TF_CLI_CONFIG_FILE:-}" ]] || unset TF_CLI_CONFIG_FILE
-export CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 TF_INPUT=0 PYTHONDONTWRITEBYTECODE=1
+export CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 TF_INPUT=0
 
 # Where packagers put providers, besides the places in which Terraform looks by itself.
 mirror() {
@@ -56,12 +125,6 @@ else
   mkdir -p "$TF_PLUGIN_CACHE_DIR"
 fi
 
-# Everything is done on a copy, so that no state, lock or provider is left in the checkout.
-work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
-cp -r infra "$work/infra"
-find "$work/infra" -name .terraform -prune -exec rm -rf {} +
-
 # Whether the provider can be had, apart from what is to be tested.
 mkdir "$work/probe"
 cp infra/terraform/modules/stream/versions.tf "$work/probe"
@@ -73,9 +136,6 @@ fi
 
 echo "terraform fmt"
 terraform fmt -check -recursive -diff infra/terraform
-
-echo "tables and contract"
-python3 -m unittest discover --start-directory tests/infra --pattern 'test_*.py'
 
 check() {
   local folder="$1" log
@@ -95,17 +155,7 @@ export -f check
 export work
 
 (( ${#only[@]} )) || mapfile -t only < <(cd infra/terraform && ls -d modules/* examples/*)
-printf '%s\n' "${only[@]}" | xargs -P 2 -I{} bash -euo pipefail -c 'check {}'
-
-# A folder for what the further checks need, made anew when their requirements change.
-venv() {
-  local venv="$cache/venv-$1" requirements="tests/infra/$1.txt"
-  if ! cmp -s "$requirements" "$venv/requirements"; then
-    python3 -m venv --clear "$venv"
-    "$venv/bin/pip" install --quiet --requirement "$requirements" || return 1
-    cp "$requirements" "$venv/requirements"
-  fi
-}
+printf '%s\n' "${only[@]}" | grep --invert-match '^cdk$' | xargs -P 2 -I{} bash -euo pipefail -c 'check {}'
 
 if $lint; then
   if venv infra-lint; then

@@ -62,6 +62,17 @@ class Contract(unittest.TestCase):
                     continue
                 self.assertEqual(effect, ["Deny"], where)
 
+    def test_descriptions_of_groups_have_characters_that_ec2_takes(self):
+        """It knows no apostrophes, and says so only when it is asked to make the group."""
+        looked_at = 0
+        for file, content in terraform().items():
+            for kind, body in re.findall(r'^resource "(aws_(?:vpc_)?security_group\w*)" "\w+" \{(.*?)^\}', content, re.DOTALL | re.MULTILINE):
+                for description in re.findall(r'^  description\s*=\s*"(.*)"$', body, re.MULTILINE):
+                    looked_at += 1
+                    plain = re.sub(r"\$\{[^}]*\}", "", description)
+                    self.assertRegex(plain, r"^[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}$", f"{file.relative_to(ROOT)}: {kind}")
+        self.assertGreater(looked_at, 10)
+
     def test_endpoints_can_be_made_and_are_explained(self):
         known = re.search(r"setsubtract\(var\.endpoints, \[(.*?)\]\)", text("infra/terraform/modules/network/variables.tf"), re.DOTALL)
         known = set(re.findall(r'"([\w-]+)"', known.group(1)))
