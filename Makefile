@@ -28,9 +28,11 @@ SECONDS   ?= 60
 TRIPS     ?= 100000
 ROUNDS    ?= 3
 MINUTES   ?= 10
+ARCH      ?= x86_64
+EXAMPLE   ?= kinesis-quickstart
 LAKE      ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench-search lint build package events servers readers clean
+.PHONY: help demo test test-rust test-readers test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench-search lint build package template deploy destroy events servers readers clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,7 +70,7 @@ test-lambda: $(VENV)/ready ## Both functions under cargo lambda, into a folder a
 test-fuzz: SECONDS := 10
 test-fuzz: fuzz ## Fuzzers for some seconds each; their corpus is part of `test-rust`
 
-infra-test: ## Terraform modules: formatting, validation, tests with mocked providers, tables, contract
+infra-test: ## Terraform and CDK: formatting, validation, templates, mocked providers, tables, contract, packages, costs
 	tests/infra/run.sh
 
 model: ## Model-check the protocol at all bounds and look for every mutant; prints the states explored
@@ -107,7 +109,7 @@ lint: $(TOOLS)/bin/cargo-machete $(TOOLS)/bin/cargo-deny ## Formatting, clippy, 
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --quiet --workspace $(FEATURES) --no-deps
 	$(TOOLS)/bin/cargo-machete
 	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
-	find tests .ci -name '*.sh' -o -path .ci/run | xargs -n 1 bash -n
+	find tests infra .ci -name node_modules -prune -o \( -name '*.sh' -o -path .ci/run \) -print | xargs -n 1 bash -n
 
 bench-search: $(VENV)/ready servers ## Indexing beside a Python loop, on one server: TRIPS=100000 ROUNDS=3
 	$(CARGO) build --release --workspace --bin tripline
@@ -119,9 +121,18 @@ bench-search: $(VENV)/ready servers ## Indexing beside a Python loop, on one ser
 build: ## Optimised binaries of the functions and the tool, in target/release
 	$(CARGO) build --release --workspace
 
-package: $(VENV)/ready ## Zips of both functions with the taxi pipeline, in target/lambda
-	PATH="$(VENV)/bin:$$PATH" $(CARGO) lambda build --release --bin ingest --bin publish
-	python3 infra/package.py $(TARGET)/lambda pipelines/taxi
+package: ## Zips of both functions with a pipeline, in target/lambda: ARCH=x86_64 or arm64, PIPELINE=taxi, KAFKA=1
+	PATH="$$PATH:$(VENV)/bin" CARGO="$(CARGO)" KAFKA="$(KAFKA)" infra/build.sh $(ARCH) pipelines/$(PIPELINE)
+
+template: infra/cdk/node_modules/.package-lock.json ## Templates for CloudFormation alone, in target/infra: PIPELINE=taxi
+	cd infra/cdk && npm run --silent build && node build/template.js $(abspath $(TARGET))/infra $(PIPELINE)
+	@ls $(TARGET)/infra/*.template.json
+
+deploy: ## Put up an example of Terraform's with these zips: EXAMPLE=kinesis-quickstart ARGUMENTS='-var name=trips'
+	infra/deploy.sh apply "$(EXAMPLE)" $(ARGUMENTS)
+
+destroy: ## Destroy it: EXAMPLE=kinesis-quickstart ARGUMENTS='-var name=trips'
+	infra/deploy.sh destroy "$(EXAMPLE)" $(ARGUMENTS)
 
 events: ## Write the sample events in events/ again
 	$(CARGO) run --quiet --package tripline-cli -- events --input $(SAMPLE) --output events
@@ -142,6 +153,10 @@ $(TOOLS)/bin/cargo-fuzz:
 
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-deny@$(DENY_VERSION)
+
+infra/cdk/node_modules/.package-lock.json: infra/cdk/package-lock.json
+	cd infra/cdk && npm ci --silent
+	@touch $@
 
 $(VENV)/ready: tests/requirements.txt
 	python3 -m venv $(VENV)
