@@ -1,5 +1,4 @@
-import { aws_iam as iam, aws_logs as logs, aws_opensearchservice as opensearch, Lazy, Stack } from 'aws-cdk-lib';
-import { aws_ec2 as ec2 } from 'aws-cdk-lib';
+import { aws_ec2 as ec2, aws_iam as iam, aws_logs as logs, aws_opensearchservice as opensearch, Lazy, Stack } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 import { connect, Network } from './network';
 import { Watch } from './watch';
