@@ -35,7 +35,7 @@ impl LakeArguments {
 pub(crate) struct StoreArguments {
     /// URL of an S3-compatible server; without it, AWS's.
     #[arg(long, value_name = "URL", env = "TRIPLINE_S3_ENDPOINT")]
-    s3_endpoint: Option<String>,
+    pub(crate) s3_endpoint: Option<String>,
 }
 
 impl StoreArguments {

@@ -76,7 +76,7 @@ pub struct BackfillArguments {
 
 impl BackfillArguments {
     fn buckets(&self) -> BucketOptions {
-        let (region, endpoint) = (self.bucket_region.clone(), self.lake.s3_endpoint.clone());
+        let (region, endpoint) = (self.bucket_region.clone(), self.lake.stores.s3_endpoint.clone());
         BucketOptions { region, endpoint, unsigned: self.no_sign_request }
     }
 
