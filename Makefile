@@ -32,7 +32,7 @@ ARCH      ?= x86_64
 EXAMPLE   ?= kinesis-quickstart
 LAKE      ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench-search lint build package template deploy destroy events servers readers clean
+.PHONY: help demo test test-rust test-readers test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench-search lint build package template deploy destroy events servers readers browser clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,7 +56,7 @@ test-rust: $(VENV)/ready ## Rust tests; those that need a server start it
 	$(CARGO) test --workspace --doc $(FEATURES)
 
 # The tool is built as `test-rust` builds it: on its own it would need dependencies with other features.
-test-readers: $(VENV)/ready ## Published files as other readers see them: DuckDB, pyarrow
+test-readers: $(VENV)/ready browser ## Published files as other readers see them: DuckDB, pyarrow
 	$(CARGO) test --quiet --workspace --all-targets $(FEATURES) --no-run
 	$(VENV)/bin/python -m pytest -q tests/readers
 
@@ -139,6 +139,11 @@ events: ## Write the sample events in events/ again
 
 servers: ## Install the servers that tests need
 	tests/servers/up install
+
+browser: ## Install Chromium, which opens the report in a test, where Debian's packages and root allow it
+	@command -v chromium chromium-browser google-chrome >/dev/null || { \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium; } >/dev/null \
+	  || echo "Chromium is not installed and cannot be: the tests that need it are left out" >&2
 
 readers: $(VENV)/ready ## Install the readers that tests need: DuckDB, pyarrow
 

@@ -15,7 +15,7 @@ trap 'local/servers down; rm -rf "$scratch"' EXIT
 sed -n '/^<!-- begin local/,/^<!-- end local/p' README.md | sed '/^<!--/d; /^```/d' >"$scratch/commands"
 # The tool as the other tests have built it: alone it would need dependencies with other features.
 tools=$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug
-sed -i "/^cargo build/d; s#\$PWD/target/debug#$tools#" "$scratch/commands"
+sed -i "/^cargo build/d; s#\$PWD/target/debug#$tools#; s#report.html#$scratch/report.html#" "$scratch/commands"
 grep -q '^tripline run --kinesis' "$scratch/commands" || { echo "README has no such section any more" >&2; exit 1; }
 if ! bash -euo pipefail "$scratch/commands" >"$scratch/output" 2>&1; then
   cat "$scratch/output" >&2

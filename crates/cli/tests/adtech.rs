@@ -175,7 +175,9 @@ fn each_event_type_is_searched_in_an_index_of_its_own() {
         assert_eq!(node.request("GET", &path, "").unwrap().status, 404, "a dry run does nothing");
     }
     let made = desk.setup(&["--opensearch", node.url()]);
-    assert_eq!(made, format!("{}: created\n{}: created\n", template("impressions"), template("clicks")));
+    let expected =
+        ["impressions", "clicks", "dead_letter"].map(|table| format!("{}: created\n", template(table)));
+    assert_eq!(made, expected.concat());
 
     for _ in 0..2 {
         let said = desk.tripline("run", &["--input", &sample(), "--opensearch", node.url()], 0);

@@ -58,7 +58,7 @@ pub(super) fn html(subject: &Subject<'_>) -> String {
     let late = Lateness::NAMES.iter().zip(survey.lateness.rows);
     let late: Vec<(String, u64)> = late.map(|(name, rows)| ((*name).to_owned(), rows)).collect();
     let about = "rows of the batches that are still in the journal, by how far their event time was behind the latest \
-                 of their shard before";
+                 before them in their shard";
     section(&mut page, "Lateness", about, &chart::bars(&late, "rows"));
     section(&mut page, "Throughput", "records, by when their batch was committed", &throughput(survey));
     for (name, table) in &survey.tables {
@@ -136,10 +136,8 @@ fn grouped_by<'p>(pipeline: &'p Pipeline, table: &str) -> &'p str {
 
 /// A table's rows over time, the largest groups in colours of their own.
 fn over_time(table: &SurveyedTable, what: &str) -> String {
-    let (Some(first), Some(last)) = (table.hours.first_key_value(), table.hours.last_key_value()) else {
-        return String::new();
-    };
-    let axis = TimeAxis::over(*first.0, *last.0, HOUR_MS);
+    let Some((first, last)) = usual_hours(table) else { return String::new() };
+    let axis = TimeAxis::over(first, last, HOUR_MS);
     let groups = table.groups();
     let own = if groups.len() > COLOURS { COLOURS - 1 } else { groups.len() };
     let index: BTreeMap<&str, usize> =
@@ -148,7 +146,7 @@ fn over_time(table: &SurveyedTable, what: &str) -> String {
     let names = named.chain((groups.len() > own).then_some("others"));
     let mut series: Vec<Series> =
         names.map(|name| Series { name: name.to_owned(), values: vec![0; axis.columns] }).collect();
-    for (hour, of_groups) in &table.hours {
+    for (hour, of_groups) in table.hours.range(first..=last) {
         let column = axis.column(*hour);
         for (group, rows) in of_groups {
             let series = index.get(group.as_str()).and_then(|&index| series.get_mut(index));
@@ -157,8 +155,34 @@ fn over_time(table: &SurveyedTable, what: &str) -> String {
             }
         }
     }
-    let what = format!("{what} per {}", axis.step);
-    format!("<p>{}</p>{}", escaped(&what), chart::columns(&axis, &series, &what))
+    let outside = table.hours.range(..first).chain(table.hours.range(last + 1..));
+    let outside: u64 = outside.flat_map(|(_, groups)| groups.values()).sum();
+    let outside = match outside {
+        0 => String::new(),
+        rows => format!("; {} far before or after are left out", grouped(rows)),
+    };
+    format!("<p>{} per {}{outside}</p>{}", escaped(what), axis.step, chart::columns(&axis, &series, what))
+}
+
+/// A share of rows this small, one in so many, at either end does not decide what is shown.
+const FEW: u64 = 200;
+
+/// The first and the last hour to show: all, unless a few rows with wild clocks make it far longer.
+fn usual_hours(table: &SurveyedTable) -> Option<(i64, i64)> {
+    let (first, last) = (*table.hours.first_key_value()?.0, *table.hours.last_key_value()?.0);
+    let few = table.rows() / FEW;
+    let passing = |hours: &mut dyn Iterator<Item = (&i64, &BTreeMap<String, u64>)>| {
+        let mut passed = 0_u64;
+        hours
+            .find(|(_, groups)| {
+                passed += groups.values().sum::<u64>();
+                passed > few
+            })
+            .map(|(hour, _)| *hour)
+    };
+    let usual = (passing(&mut table.hours.iter())?, passing(&mut table.hours.iter().rev())?);
+    let far_longer = last.saturating_sub(first) / 4 > usual.1.saturating_sub(usual.0).max(24 * HOUR_MS);
+    Some(if far_longer { usual } else { (first, last) })
 }
 
 fn throughput(survey: &Survey) -> String {
@@ -182,7 +206,7 @@ fn throughput(survey: &Survey) -> String {
         grouped(records / count.max(1)),
         size(bytes / count.max(1)),
         axis.step,
-        chart::columns(&axis, &series, &format!("records per {}", axis.step))
+        chart::columns(&axis, &series, "records")
     )
 }
 
@@ -219,4 +243,35 @@ fn lanes(page: &mut String, survey: &Survey) {
         );
     }
     page.push_str("</table></section>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(hours: &[(i64, u64)]) -> SurveyedTable {
+        let of = |&(hour, rows): &(i64, u64)| (hour * HOUR_MS, BTreeMap::from([("a".to_owned(), rows)]));
+        let rows = hours.iter().map(|(_, rows)| rows).sum();
+        SurveyedTable { files: vec![SurveyedFile { bytes: 1, rows }], hours: hours.iter().map(of).collect() }
+    }
+
+    #[test]
+    fn a_few_wild_clocks_do_not_decide_what_is_shown() {
+        let month: Vec<(i64, u64)> = (0..720).map(|hour| (hour, 10)).collect();
+        let wild = [month.as_slice(), &[(200_000, 3)]].concat();
+        let (first, last) = usual_hours(&table(&wild)).unwrap_or_default();
+        assert!(
+            (0..10).contains(&(first / HOUR_MS)) && (700..720).contains(&(last / HOUR_MS)),
+            "{first} {last}"
+        );
+        let shown = over_time(&table(&wild), "rows");
+        assert!(shown.contains("are left out"), "{shown}");
+        assert_eq!(usual_hours(&table(&month)), Some((0, 719 * HOUR_MS)));
+    }
+
+    #[test]
+    fn many_rows_far_away_are_shown() {
+        let two = table(&[(0, 50), (200_000, 50)]);
+        assert_eq!(usual_hours(&two), Some((0, 200_000 * HOUR_MS)));
+    }
 }

@@ -125,7 +125,7 @@ pub struct SurveyedBatch {
     pub bytes: u64,
 }
 
-/// Rows by how far they were behind the largest event time that their lane had before their batch.
+/// Rows by how far they were behind the largest event time that came before them in their lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lateness {
     /// By [`Self::BOUNDS_MS`]: rows that were not behind, then those behind by less than each bound, then the rest.
