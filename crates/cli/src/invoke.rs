@@ -39,6 +39,13 @@ pub(crate) enum InvokeError {
     TimedOut(Duration),
 }
 
+impl InvokeError {
+    /// Whether the same invocation may be answered later.
+    pub(crate) const fn may_pass(&self) -> bool {
+        !matches!(self, Self::TooLarge { .. } | Self::Refused { .. })
+    }
+}
+
 /// A function that is invoked over HTTP.
 #[derive(Debug)]
 pub(crate) struct FunctionClient {
@@ -96,7 +103,9 @@ impl FunctionClient {
         let body = body.map_err(|error| InvokeError::Failed { told: whole(&error) })?.to_bytes().to_vec();
         let told = || String::from_utf8_lossy(&body).trim().chars().take(TOLD).collect();
         match status {
-            _ if status.is_success() && has_failed => Err(InvokeError::Failed { told: told() }),
+            _ if status.is_success() && (has_failed || is_error(&body)) => Err(InvokeError::Failed {
+                told: if body.is_empty() { "no answer".to_owned() } else { told() },
+            }),
             _ if status.is_success() => Ok(body),
             StatusCode::TOO_MANY_REQUESTS => Err(InvokeError::Busy { uri, told: told() }),
             StatusCode::PAYLOAD_TOO_LARGE => Err(InvokeError::TooLarge { bytes }),
@@ -110,6 +119,14 @@ impl FunctionClient {
     }
 }
 
+/// Whether an answer without the header of a function's error is one all the same: AWS' own emulator in the base images
+/// of runtimes sets none, and answers with nothing when the function's process dies.
+fn is_error(body: &[u8]) -> bool {
+    let object: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(body).ok();
+    let has = |member: &str| object.as_ref().is_some_and(|object| object.contains_key(member));
+    body.trim_ascii().is_empty() || has("errorMessage") && has("errorType") && !has("batchItemFailures")
+}
+
 /// An error with all its causes.
 fn whole(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -119,4 +136,19 @@ fn whole(error: &(dyn std::error::Error + 'static)) -> String {
         cause = next.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_by_what_is_said_where_no_header_tells_it() {
+        for error in ["", " \n", r#"{"errorMessage":"it fell over","errorType":"Runtime.ExitError"}"#] {
+            assert!(is_error(error.as_bytes()), "{error}");
+        }
+        for answer in ["null", "{}", r#"{"batchItemFailures":[]}"#, r#"{"errorType":"a column"}"#, "[1]"] {
+            assert!(!is_error(answer.as_bytes()), "{answer}");
+        }
+    }
 }

@@ -266,12 +266,13 @@ fn a_record_larger_than_an_invocation_is_given_up_without_one() {
 fn a_function_that_publishes_is_invoked_until_nothing_is_left() {
     let functions = Functions::new(|number, path, _| match (path, number) {
         ("/2015-03-31/functions/taxi/invocations", _) => done(),
-        ("/2015-03-31/functions/publish/invocations", 2) => {
+        ("/2015-03-31/functions/publish/invocations", 2) => function_error(),
+        ("/2015-03-31/functions/publish/invocations", 3) => {
             Some(("200 OK", r#"{"entries":1,"files":3,"rows":20,"more":true,"gaveWay":false}"#.to_owned()))
         }
         _ => Some(("200 OK", r#"{"entries":1,"files":2,"rows":15,"more":false}"#.to_owned())),
     });
     let printed = run(&desk(20), &functions.url, &["--invoke-publish", "publish", "--batch-size", "10"], 0);
-    assert_eq!(functions.sequences().iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 0, 0]);
+    assert_eq!(functions.sequences().iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 0, 0, 0]);
     assert!(printed.contains("files written                  5   35 rows, says the function"), "{printed}");
 }

@@ -32,6 +32,8 @@ struct Shared {
     environment: Environment,
     cluster: Arc<dyn Cluster>,
     pace: Pace,
+    /// That of dead letters: an index that is in trouble must not slow down events.
+    letters_pace: Pace,
     /// Longest body sent: shorter than the option once the cluster refused one for its size.
     max_bytes: AtomicUsize,
     /// The cluster has taken a request.
@@ -40,6 +42,9 @@ struct Shared {
 
 /// No body is made shorter than this for the size of another.
 const LEAST_BODY_BYTES: usize = 64 << 10;
+
+/// Dead letters are shown within this time or not at all, milliseconds: they hold their batch meanwhile.
+const LETTERS_MS: i64 = 3_000;
 
 /// A request's way: what was sent and what came of it.
 struct Sent<'s> {
@@ -82,6 +87,7 @@ impl SearchSink {
             pipeline,
             cluster,
             pace: Pace::new(options.max_in_flight),
+            letters_pace: Pace::new(1),
             max_bytes: AtomicUsize::new(options.max_bytes),
             proven: AtomicBool::new(false),
             environment,
@@ -101,11 +107,11 @@ impl SearchSink {
         let shared = &*self.0;
         let began_ms = shared.environment.now_ms();
         let batch = Batch::new(&shared.pipeline, origin, records, began_ms, shared.options.max_bytes);
-        shared.deliver(&batch, began_ms, deadline_ms).await
+        shared.deliver(&batch, &shared.pace, began_ms, deadline_ms).await
     }
 
     /// Shows dead letters of one source partition where the pipeline has an index for them. What the cluster
-    /// does not take by `deadline_ms` is not shown: the letters themselves are the lake's, and wait for nothing.
+    /// does not take within some seconds, or by `deadline_ms`, is not shown: the letters themselves are the lake's.
     pub async fn show_letters(
         &self,
         origin: &SourcePartition,
@@ -118,7 +124,9 @@ impl SearchSink {
         };
         let began_ms = shared.environment.now_ms();
         let batch = Batch::of_letters(index, origin, letters, began_ms, shared.options.max_bytes);
-        let Delivered { counts, undelivered, refused } = shared.deliver(&batch, began_ms, deadline_ms).await;
+        let deadline_ms = deadline_ms.min(began_ms.saturating_add(LETTERS_MS));
+        let Delivered { counts, undelivered, refused } =
+            shared.deliver(&batch, &shared.letters_pace, began_ms, deadline_ms).await;
         let shown = counts.created + counts.updated;
         let missing = (letters.len() as u64).saturating_sub(shown);
         if missing > 0 {
@@ -141,12 +149,12 @@ impl SearchSink {
 }
 
 impl Shared {
-    async fn deliver(&self, batch: &Batch, began_ms: i64, deadline_ms: i64) -> Delivered {
+    async fn deliver(&self, batch: &Batch, pace: &Pace, began_ms: i64, deadline_ms: i64) -> Delivered {
         let patience = i64::try_from(self.options.retry_for.as_millis()).unwrap_or(i64::MAX);
         let deadline_ms = deadline_ms.min(began_ms.saturating_add(patience));
         let mut delivery = Delivery::new(&self.pipeline, batch);
         let mut counts = SearchCounts::default();
-        self.send_all(batch, &mut delivery, &mut counts, deadline_ms).await;
+        self.send_all(batch, pace, &mut delivery, &mut counts, deadline_ms).await;
         let mut delivered = delivery.finish(self.proven.load(Ordering::Relaxed));
         delivered.counts.add(&counts);
         delivered
@@ -155,6 +163,7 @@ impl Shared {
     async fn send_all(
         &self,
         batch: &Batch,
+        pace: &Pace,
         delivery: &mut Delivery<'_>,
         counts: &mut SearchCounts,
         deadline_ms: i64,
@@ -166,9 +175,9 @@ impl Shared {
                 return;
             }
             // Before the permit is asked for, so that one that is given back in between is not missed.
-            let freed = self.pace.freed();
+            let freed = pace.freed();
             let max_bytes = self.max_bytes.load(Ordering::Relaxed);
-            let permit = self.pace.try_begin();
+            let permit = pace.try_begin();
             let held_back = permit.is_none();
             let proven = self.proven.load(Ordering::Relaxed);
             if let Some(permit) = permit

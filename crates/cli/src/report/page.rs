@@ -164,6 +164,19 @@ fn over_time(table: &SurveyedTable, what: &str) -> String {
     format!("<p>{} per {}{outside}</p>{}", escaped(what), axis.step, chart::columns(&axis, &series, what))
 }
 
+/// The hour at which more than a `few` rows have passed.
+fn passing<'h>(
+    few: u64,
+    mut hours: impl Iterator<Item = (&'h i64, &'h BTreeMap<String, u64>)>,
+) -> Option<i64> {
+    let mut passed = 0_u64;
+    let reached = hours.find(|(_, groups)| {
+        passed += groups.values().sum::<u64>();
+        passed > few
+    });
+    reached.map(|(hour, _)| *hour)
+}
+
 /// A share of rows this small, one in so many, at either end does not decide what is shown.
 const FEW: u64 = 200;
 
@@ -171,16 +184,7 @@ const FEW: u64 = 200;
 fn usual_hours(table: &SurveyedTable) -> Option<(i64, i64)> {
     let (first, last) = (*table.hours.first_key_value()?.0, *table.hours.last_key_value()?.0);
     let few = table.rows() / FEW;
-    let passing = |hours: &mut dyn Iterator<Item = (&i64, &BTreeMap<String, u64>)>| {
-        let mut passed = 0_u64;
-        hours
-            .find(|(_, groups)| {
-                passed += groups.values().sum::<u64>();
-                passed > few
-            })
-            .map(|(hour, _)| *hour)
-    };
-    let usual = (passing(&mut table.hours.iter())?, passing(&mut table.hours.iter().rev())?);
+    let usual = (passing(few, table.hours.iter())?, passing(few, table.hours.iter().rev())?);
     let far_longer = last.saturating_sub(first) / 4 > usual.1.saturating_sub(usual.0).max(24 * HOUR_MS);
     Some(if far_longer { usual } else { (first, last) })
 }

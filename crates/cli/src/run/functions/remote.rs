@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{Outcome, Publication};
 use crate::invoke::{FunctionClient, InvokeError, LONGEST_INVOCATION};
 use crate::publish::RIVAL_PAUSE;
+use crate::run::retries::{STREAM_RETRIES, pause_after};
 
 /// Functions that are invoked over HTTP.
 #[derive(Clone, Debug, clap::Args)]
@@ -94,8 +95,19 @@ impl Remote {
     pub(super) async fn publish(&self) -> anyhow::Result<Publication> {
         let mut publication = Publication::default();
         let Some(publish) = &self.publish else { return Ok(publication) };
+        let mut failures = 0;
         loop {
-            let body = publish.invoke(b"{}".to_vec()).await.context("cannot publish")?;
+            let body = match publish.invoke(b"{}".to_vec()).await {
+                Ok(body) => body,
+                // What it has done stays, and the next run goes on; a schedule would invoke it again, too.
+                Err(error) if error.may_pass() && failures < STREAM_RETRIES => {
+                    failures += 1;
+                    tokio::time::sleep(pause_after(failures)).await;
+                    continue;
+                }
+                Err(error) => return Err(error).context("cannot publish"),
+            };
+            failures = 0;
             let answer: PublishAnswer = serde_json::from_slice(&body).with_context(|| {
                 format!("the publish function answers {}", String::from_utf8_lossy(&body))
             })?;
