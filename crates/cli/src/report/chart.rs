@@ -15,6 +15,8 @@ const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 72.0;
 const BOTTOM: f64 = 28.0;
 const TOP: f64 = 10.0;
+/// The width of a character of a time, at most.
+const CHARACTER: f64 = 7.5;
 const BAR: f64 = 26.0;
 const BAR_LEFT: f64 = 260.0;
 const BAR_RIGHT: f64 = 130.0;
@@ -79,13 +81,11 @@ pub(super) fn columns(axis: &TimeAxis, series: &[Series], what: &str) -> String 
     }
     let every = axis.columns.div_ceil(6).max(1);
     for column in (0..axis.columns).step_by(every) {
-        let _ = write!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-            LEFT + step * column as f64,
-            HEIGHT - 8.0,
-            axis.name(column)
-        );
+        let (x, name) = (LEFT + step * column as f64, axis.name(column));
+        // One that would not end within the chart is left out.
+        if x + CHARACTER * name.len() as f64 <= WIDTH {
+            let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{:.1}\">{name}</text>", HEIGHT - 8.0);
+        }
     }
     svg.push_str("</svg>");
     if series.len() > 1 {
