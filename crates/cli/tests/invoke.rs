@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::{Desk, said};
+use tripline_test_support::read_request;
 
 const DONE: &str = r#"{"batchItemFailures":[]}"#;
 
@@ -69,23 +70,11 @@ impl Functions {
 }
 
 fn invocation(stream: &mut TcpStream) -> Invocation {
-    let mut text = Vec::new();
-    let mut buffer = [0; 65_536];
-    loop {
-        let count = stream.read(&mut buffer).unwrap();
-        text.extend_from_slice(&buffer[..count]);
-        let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&text[..end]).to_ascii_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        if text.len() < end + 4 + length.parse::<usize>().unwrap() {
-            continue;
-        }
-        let event: Value = serde_json::from_slice(&text[end + 4..]).unwrap();
-        let sequence =
-            |record: &Value| record["kinesis"]["sequenceNumber"].as_str().unwrap().parse().unwrap();
-        let records = event["Records"].as_array().map(|records| records.iter().map(sequence).collect());
-        return (head.split(' ').nth(1).unwrap().to_owned(), records.unwrap_or_default());
-    }
+    let (path, body) = read_request(stream);
+    let event: Value = serde_json::from_slice(&body).unwrap();
+    let sequence = |record: &Value| record["kinesis"]["sequenceNumber"].as_str().unwrap().parse().unwrap();
+    let records = event["Records"].as_array().map(|records| records.iter().map(sequence).collect());
+    (path, records.unwrap_or_default())
 }
 
 fn done() -> Answer {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 use tripline_stream::kpl::user_records;
-use tripline_test_support::{KinesisServer, S3Server, StreamRecord, or_left_out};
+use tripline_test_support::{KinesisServer, S3Server, StreamRecord, or_left_out, read_request};
 
 /// Trips of the shipped sample.
 const SAMPLE: u64 = 6_500;
@@ -615,31 +615,16 @@ fn function() -> Invoked {
 }
 
 fn invocation(stream: &mut TcpStream) -> Invocation {
-    let mut text = Vec::new();
-    let mut buffer = [0; 65_536];
-    loop {
-        let count = stream.read(&mut buffer).unwrap();
-        text.extend_from_slice(&buffer[..count]);
-        let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&text[..end]).to_ascii_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        if text.len() < end + 4 + length.parse::<usize>().unwrap() {
-            continue;
-        }
-        let event: Value = serde_json::from_slice(&text[end + 4..]).unwrap();
-        let record = |record: &Value| {
-            let data = record["kinesis"]["data"].as_str().unwrap();
-            let data = base64_simd::STANDARD.decode_to_vec(data.as_bytes()).unwrap();
-            let shard = record["eventID"].as_str().unwrap().split(':').next().unwrap().to_owned();
-            let sequence = record["kinesis"]["sequenceNumber"].as_str().unwrap().parse().unwrap();
-            (shard, sequence, id(str::from_utf8(&data).unwrap()).unwrap())
-        };
-        let path = head.split(' ').nth(1).unwrap().to_owned();
-        return Invocation {
-            path,
-            records: event["Records"].as_array().unwrap().iter().map(record).collect(),
-        };
-    }
+    let (path, body) = read_request(stream);
+    let event: Value = serde_json::from_slice(&body).unwrap();
+    let record = |record: &Value| {
+        let data = record["kinesis"]["data"].as_str().unwrap();
+        let data = base64_simd::STANDARD.decode_to_vec(data.as_bytes()).unwrap();
+        let shard = record["eventID"].as_str().unwrap().split(':').next().unwrap().to_owned();
+        let sequence = record["kinesis"]["sequenceNumber"].as_str().unwrap().parse().unwrap();
+        (shard, sequence, id(str::from_utf8(&data).unwrap()).unwrap())
+    };
+    Invocation { path, records: event["Records"].as_array().unwrap().iter().map(record).collect() }
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! A request to a test server, for looking at what it holds. Not for what is tested.
+//! A request to a test server, for looking at what it holds, and one that a test answers. Not for what is tested.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -39,4 +39,25 @@ pub(crate) fn send(url: &str, method: &str, path: &str, head: &str, body: &str) 
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(malformed)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(malformed)?;
     Ok(Reply { status, body: body.to_owned() })
+}
+
+/// Reads a request that has a length: its path and its body.
+///
+/// # Panics
+/// When it is not whole, or none.
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+pub fn read_request(stream: &mut impl Read) -> (String, Vec<u8>) {
+    let mut text = Vec::new();
+    let mut buffer = [0; 65_536];
+    loop {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "the request ends early");
+        text.extend_from_slice(&buffer[..count]);
+        let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&text[..end]).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if text.len() >= end + 4 + length.parse::<usize>().unwrap() {
+            return (head.split(' ').nth(1).unwrap().to_owned(), text.split_off(end + 4));
+        }
+    }
 }

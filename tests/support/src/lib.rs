@@ -19,7 +19,7 @@ use std::fmt;
 use std::io::Write;
 
 pub use function::Function;
-pub use http::{Reply, request};
+pub use http::{Reply, read_request, request};
 pub use kafka::{Kafka, KilledKafka};
 pub use kinesis::{KinesisServer, StreamRecord};
 pub use opensearch::{Killed, OpenSearch};
