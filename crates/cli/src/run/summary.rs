@@ -143,7 +143,9 @@ impl Summary<'_> {
             );
         }
         let seconds = self.elapsed.as_secs_f64();
-        let rate = (self.read as f64 / seconds.max(0.001)) as u64;
+        // An aggregated record is read as one and holds many.
+        let within = self.added.as_ref().map_or(0, |added| added.records + self.delivered.duplicates);
+        let rate = (self.read.max(within) as f64 / seconds.max(0.001)) as u64;
         line(out, format_args!("time                {seconds:>10.2} s   {} records/s", grouped(rate)));
     }
 
