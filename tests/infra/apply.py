@@ -343,7 +343,7 @@ def existing():
                 check.equal(f"{function}: groups", found["VpcConfig"]["SecurityGroupIds"], [outputs["function_security_group_id"]["value"]])
                 policy = client("iam").get_role_policy(RoleName=f"ours-{function}", PolicyName="ingest")["PolicyDocument"]
                 indexes = {statement["Resource"] for statement in policy["Statement"] if statement["Sid"] == "Index"}
-                check.equal(f"{function}: may index", indexes, {f"{variables['search']['arn']}/*"} if function == "search" else set())
+                check.equal(f"{function}: may index", indexes, {f"{variables['search']['arn']}/_bulk"} if function == "search" else set())
                 everyone = lambdas.list_event_source_mappings()["EventSourceMappings"]
                 mappings = [mapping for mapping in everyone if mapping["FunctionArn"] == found["FunctionArn"]]
                 check.equal(f"{function}: mappings", len(mappings), 1)

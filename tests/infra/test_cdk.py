@@ -154,7 +154,7 @@ class Cdk(unittest.TestCase):
             }
             self.assertEqual(found, expected, role)
             for statement in policies[role]["PolicyDocument"]["Statement"]:
-                self.assertEqual(statement["Effect"], "Deny" if statement["Sid"] == "NotByCode" else "Allow")
+                self.assertEqual(statement["Effect"], "Deny" if statement["Sid"] in ("NotByCode", "NeverAppend") else "Allow")
                 condition = {
                     "ListLake": {"StringLike": {"s3:prefix": "taxi/*"}},
                     "NotByCode": {"ArnEquals": {"lambda:SourceFunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAME}-{role}"}},

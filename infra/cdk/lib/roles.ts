@@ -123,8 +123,18 @@ function interfaces(scope: Construct, access: Access, functionArn: string): Stat
 /** What a function that reads the stream does, and its mapping with its role. */
 export function ingestStatements(scope: Construct, access: Access, functionArn: string, logGroupArn: string): Statement[] {
   return [
-    // It has no business in the tables.
-    allow('UseJournal', ['s3:GetObject', 's3:PutObject'], [`${access.lakeArn}/_journal/*`, `${access.lakeArn}/_tripline/*`]),
+    allow('ReadJournal', ['s3:GetObject'], [
+      `${access.lakeArn}/_journal/*`,
+      `${access.lakeArn}/_tripline/checkpoint.json`,
+      `${access.lakeArn}/_tripline/identity.json`,
+      `${access.lakeArn}/_tripline/probe/*`,
+    ]),
+    // It has no business in the tables, and what is published is not its to say.
+    allow('Append', ['s3:PutObject'], [
+      `${access.lakeArn}/_journal/*`,
+      `${access.lakeArn}/_tripline/identity.json`,
+      `${access.lakeArn}/_tripline/probe/*`,
+    ]),
     // The objects by which the first use proves the store.
     allow('DropProbe', ['s3:DeleteObject'], `${access.lakeArn}/_tripline/probe/*`),
     listLake(access),
@@ -140,7 +150,7 @@ export function ingestStatements(scope: Construct, access: Access, functionArn: 
       ],
       access.streamArn,
     ),
-    ...(access.searchArn ? [allow('Index', ['es:ESHttpPost'], `${access.searchArn}/*`)] : []),
+    ...(access.searchArn ? [allow('Index', ['es:ESHttpPost'], `${access.searchArn}/_bulk`)] : []),
     // Lambda grants it on no other.
     allow('SeeOwnMappings', ['lambda:ListEventSourceMappings'], '*'),
     ...keys(access),
@@ -154,6 +164,8 @@ export function publishStatements(scope: Construct, access: Access, functionArn:
   return [
     // Uploads in parts and conditional writes are covered by these two.
     allow('UseLake', ['s3:GetObject', 's3:PutObject'], `${access.lakeArn}/*`),
+    // Tables have names of the pipeline's: it writes everywhere but here.
+    { Sid: 'NeverAppend', Effect: 'Deny', Action: ['s3:PutObject'], Resource: `${access.lakeArn}/_journal/*` },
     // Old entries, and the probe's objects. Files of tables are never deleted.
     allow('DropEntries', ['s3:DeleteObject'], [`${access.lakeArn}/_journal/*`, `${access.lakeArn}/_tripline/probe/*`]),
     listLake(access),

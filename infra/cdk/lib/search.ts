@@ -135,13 +135,13 @@ export class Search extends Construct {
 
   // Who may ask at all. What they may ask is up to fine-grained access, within this.
   private accessPolicies(masterArn: string): object {
-    const statement = (Sid: string, AWS: string[], Action: string[]) => ({
-      Sid, Effect: 'Allow', Principal: { AWS }, Action, Resource: `${this.arn}/*`,
+    const statement = (Sid: string, AWS: string[], Action: string[], path = '*') => ({
+      Sid, Effect: 'Allow', Principal: { AWS }, Action, Resource: `${this.arn}/${path}`,
     });
     return {
       Version: '2012-10-17',
       Statement: [
-        ...(this.clientRoles.length > 0 ? [statement('Index', this.clientRoles, ['es:ESHttpPost'])] : []),
+        ...(this.clientRoles.length > 0 ? [statement('Index', this.clientRoles, ['es:ESHttpPost'], '_bulk')] : []),
         statement('Administer', [masterArn], [
           'es:ESHttpGet', 'es:ESHttpHead', 'es:ESHttpPost', 'es:ESHttpPut', 'es:ESHttpPatch', 'es:ESHttpDelete',
         ]),

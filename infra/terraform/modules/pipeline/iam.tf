@@ -139,7 +139,7 @@ locals {
       Sid      = "Index"
       Effect   = "Allow"
       Action   = var.search.kind == "serverless" ? "aoss:APIAccessAll" : "es:ESHttpPost"
-      Resource = var.search.kind == "serverless" ? var.search.arn : "${var.search.arn}/*"
+      Resource = var.search.kind == "serverless" ? var.search.arn : "${var.search.arn}/_bulk"
     }]
   }
 
@@ -171,30 +171,15 @@ locals {
   }
 
   # What lies in a bucket already, to be brought in: by the function that feeds the lake.
-  backfills = var.separate_search ? "lake" : "ingest"
-  backfill_places = {
-    for arn in var.backfill_sources : arn => {
-      bucket = split("/", element(split(":::", arn), 1))[0]
-      prefix = join("/", slice(split("/", arn), 1, length(split("/", arn))))
-    }
-  }
-  backfill_buckets = toset([for place in local.backfill_places : place.bucket])
+  backfills        = var.separate_search ? "lake" : "ingest"
+  backfill_buckets = toset([for arn in var.backfill_sources : split("/", element(split(":::", arn), 1))[0]])
   backfill_statements = {
-    for function in local.ingest : function => [for statement in concat(
-      [{
-        Sid      = "ReadBackfill"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
-        Resource = sort([for arn in var.backfill_sources : "${arn}*"])
-      }],
-      [for index, bucket in sort(local.backfill_buckets) : {
-        Sid       = "ListBackfill${index}"
-        Effect    = "Allow"
-        Action    = ["s3:ListBucket"]
-        Resource  = ["arn:${local.partition}:s3:::${bucket}"]
-        Condition = { StringLike = { "s3:prefix" = sort([for place in local.backfill_places : "${place.prefix}*" if place.bucket == bucket]) } }
-      }],
-    ) : statement if function == local.backfills && length(var.backfill_sources) > 0]
+    for function in local.ingest : function => function != local.backfills || length(var.backfill_sources) == 0 ? [] : [{
+      Sid      = "ReadBackfill"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+      Resource = sort([for arn in var.backfill_sources : "${arn}*"])
+    }]
   }
 
   check_statements = var.check_mapping ? [{
@@ -255,11 +240,20 @@ resource "aws_iam_role_policy" "ingest" {
     Statement = concat(
       [
         {
-          # It has no business in the tables.
-          Sid      = "UseJournal"
+          Sid    = "ReadJournal"
+          Effect = "Allow"
+          Action = "s3:GetObject"
+          Resource = [
+            "${local.lake_arn}/_journal/*", "${local.lake_arn}/_tripline/checkpoint.json", "${local.lake_arn}/_tripline/identity.json",
+            "${local.lake_arn}/_tripline/probe/*",
+          ]
+        },
+        {
+          # It has no business in the tables, and what is published is not its to say.
+          Sid      = "Append"
           Effect   = "Allow"
-          Action   = ["s3:GetObject", "s3:PutObject"]
-          Resource = ["${local.lake_arn}/_journal/*", "${local.lake_arn}/_tripline/*"]
+          Action   = "s3:PutObject"
+          Resource = ["${local.lake_arn}/_journal/*", "${local.lake_arn}/_tripline/identity.json", "${local.lake_arn}/_tripline/probe/*"]
         },
         {
           # The objects by which the first use proves the store.
@@ -311,6 +305,13 @@ resource "aws_iam_role_policy" "publish" {
           Effect   = "Allow"
           Action   = ["s3:GetObject", "s3:PutObject"]
           Resource = "${local.lake_arn}/*"
+        },
+        {
+          # Tables have names of the pipeline's: it writes everywhere but here.
+          Sid      = "NeverAppend"
+          Effect   = "Deny"
+          Action   = "s3:PutObject"
+          Resource = "${local.lake_arn}/_journal/*"
         },
         {
           # Old entries, and the probe's objects. Files of tables are never deleted.

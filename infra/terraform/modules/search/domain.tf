@@ -9,7 +9,7 @@ locals {
       Effect    = "Allow"
       Principal = { AWS = var.client_role_arns }
       Action    = ["es:ESHttpPost"]
-      Resource  = "${local.domain_arn}/*"
+      Resource  = "${local.domain_arn}/_bulk"
     }],
     [{
       Sid       = "Administer"

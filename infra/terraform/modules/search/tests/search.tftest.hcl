@@ -36,7 +36,7 @@ run "a_domain" {
       for statement in jsondecode(aws_opensearch_domain_policy.this[0].access_policies).Statement : statement.Sid => [statement.Principal.AWS, statement.Resource]
       }) == jsonencode({
       Administer = [["arn:aws:iam::111122223333:role/admin"], "arn:aws:es:eu-central-1:111122223333:domain/trips/*"]
-      Index      = [["arn:aws:iam::111122223333:role/trips-ingest"], "arn:aws:es:eu-central-1:111122223333:domain/trips/*"]
+      Index      = [["arn:aws:iam::111122223333:role/trips-ingest"], "arn:aws:es:eu-central-1:111122223333:domain/trips/_bulk"]
     })
     error_message = "Others may ask the domain: ${aws_opensearch_domain_policy.this[0].access_policies}"
   }
