@@ -70,7 +70,7 @@ test-lambda: $(VENV)/ready ## Both functions under cargo lambda, into a folder a
 test-fuzz: SECONDS := 10
 test-fuzz: fuzz ## Fuzzers for some seconds each; their corpus is part of `test-rust`
 
-infra-test: ## Terraform and CDK: formatting, validation, templates, mocked providers, tables, contract, packages, costs
+infra-test: ## Terraform and CDK: formatting, validation, templates, mocked providers, tables, contract, roles, packages, costs
 	tests/infra/run.sh
 
 model: ## Model-check the protocol at all bounds and look for every mutant; prints the states explored

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Tests of infra/: CDK's templates beside the contract and under cfn-lint; formatting, validation, `terraform test` with
-# mocked providers; tables, contract, packages and costs. No account, no network but for what is not installed yet.
+# mocked providers; tables, contract, packages and costs; the roles beside what the built functions ask of real servers. No
+# account, no network but for what is not installed yet.
 #
 # usage: run.sh [--apply] [--lint] [FOLDER…]
 #
 #   --apply   also puts two examples up on moto, an AWS emulator, reads them back and destroys them
 #   --lint    also runs checkov
-#   FOLDER    only these of Terraform's modules and examples, as in modules/lake; `cdk` for the templates
+#   FOLDER    only these of Terraform's modules and examples, as in modules/lake; `cdk` for the templates, `iam` for the roles
 #
 # The AWS provider comes from a mirror, where there is one (TRIPLINE_TF_MIRROR names it), else from the registry.
 set -euo pipefail
@@ -88,7 +89,23 @@ cdk() {
   fi
 }
 
-if (( ! ${#only[@]} )) || [[ " ${only[*]} " == *" cdk "* ]]; then
+wanted() {
+  (( ! ${#only[@]} )) || [[ " ${only[*]} " == *" $1 "* ]]
+}
+
+# The functions' binaries are those that the tests of Rust have built.
+iam() {
+  wanted iam || return 0
+  echo "roles: what the functions call is allowed, and nothing else"
+  if [[ -z "${TRIPLINE_CDK:-}${TRIPLINE_TERRAFORM:-}" ]]; then
+    left_out "the roles: there are policies neither of CDK nor of Terraform"
+    [[ "${CI:-}" != true ]]
+    return
+  fi
+  python3 tests/infra/iam.py
+}
+
+if wanted cdk || wanted iam; then
   cdk
 fi
 
@@ -98,7 +115,8 @@ python3 -m unittest discover --start-directory tests/infra --pattern 'test_*.py'
 
 if ! command -v terraform > /dev/null; then
   left_out "terraform is not installed"
-  exit 0
+  iam
+  exit
 fi
 
 # A preset that names no file would be warned about by each command.
@@ -131,7 +149,8 @@ cp infra/terraform/modules/stream/versions.tf "$work/probe"
 if ! terraform -chdir="$work/probe" init > "$work/probe.log" 2>&1; then
   tail -n 5 "$work/probe.log"
   left_out "the AWS provider can be had neither from a mirror (TRIPLINE_TF_MIRROR) nor from the registry"
-  exit 0
+  iam
+  exit
 fi
 
 echo "terraform fmt"
@@ -154,8 +173,25 @@ check() {
 export -f check
 export work
 
-(( ${#only[@]} )) || mapfile -t only < <(cd infra/terraform && ls -d modules/* examples/*)
-printf '%s\n' "${only[@]}" | grep --invert-match '^cdk$' | xargs -P 2 -I{} bash -euo pipefail -c 'check {}'
+folders=("${only[@]}")
+(( ${#only[@]} )) || mapfile -t folders < <(cd infra/terraform && ls -d modules/* examples/*)
+printf '%s\n' "${folders[@]}" | { grep -vxE 'cdk|iam' || true; } | xargs -r -P 2 -I{} bash -euo pipefail -c 'check {}'
+
+# The modules' policies as they come out, of a folder of its own: the modules' tests stay as they are.
+policies() {
+  cp -r "$work/infra" "$work/rendered"
+  cp tests/infra/iam.tftest.hcl "$work/rendered/terraform/modules/pipeline/tests"
+  (
+    cd "$work/rendered/terraform/modules/pipeline"
+    terraform init -no-color > "$work/rendered.log" && terraform test -json -verbose -filter=tests/iam.tftest.hcl > "$work/rendered.json"
+  ) || { grep -h '"@level":"error"' "$work/rendered.json" || cat "$work/rendered.log"; return 1; }
+  export TRIPLINE_TERRAFORM="$work/rendered.json"
+}
+
+if wanted iam; then
+  policies
+  iam
+fi
 
 if $lint; then
   if venv infra-lint; then

@@ -2,7 +2,8 @@
 # A real S3 server on loopback: versitygw over a folder. It verifies signatures, body hashes and
 # checksums, and honours If-None-Match and If-Match atomically on all writes.
 #   S3_PORT=9000 S3_DATA=/tmp/s3 S3_BUCKETS="trips raw" ./start.sh COMMAND   (commands: ../lib.sh)
-# Keys: S3_ACCESS (AKIDTEST) and S3_SECRET (secrettest); region us-east-1; buckets in the path.
+# Keys: S3_ACCESS (AKIDTEST) and S3_SECRET (secrettest); region S3_REGION (us-east-1); buckets in the path.
+# S3_VERSIONS=1 lets buckets have versions.
 # Objects are the files $S3_DATA/buckets/BUCKET/KEY, so a test can read the Parquet from there.
 # A container where an engine answers, else compiled by Go at the first install (some minutes).
 # S3_NATIVE=1 asks for the latter.
@@ -30,10 +31,11 @@ install() {
 
 serve() {
   local bucket
-  mkdir -p "$DATA"/{buckets,meta,iam}
+  mkdir -p "$DATA"/{buckets,meta,iam,versions}
   for bucket in ${S3_BUCKETS:-}; do mkdir -p "$DATA/buckets/$bucket"; done
   # With --iam-dir an unknown key is 403, as in S3; with --sidecar no extended attributes are needed.
-  set -- --region us-east-1 --quiet --health /_health --iam-dir "$DATA/iam" posix --sidecar "$DATA/meta" "$DATA/buckets"
+  set -- --region "${S3_REGION:-us-east-1}" --quiet --health /_health --iam-dir "$DATA/iam" posix --sidecar "$DATA/meta" \
+    ${S3_VERSIONS:+--versioning-dir "$DATA/versions"} "$DATA/buckets"
   export ROOT_ACCESS_KEY_ID=${S3_ACCESS:-AKIDTEST} ROOT_SECRET_ACCESS_KEY=${S3_SECRET:-secrettest}
   if in_container; then
     exec docker run --rm --init --user "$(id -u):$(id -g)" --publish "127.0.0.1:$PORT:9000" \
