@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+
+use tripline_lake::store::lies_below;
 
 use crate::objects::{Bucket, BucketOptions, ObjectKey};
 use crate::source;
@@ -20,6 +22,18 @@ impl Input {
         match self {
             Self::File { path, .. } => path.display().to_string(),
             Self::Object(object) => object.url(),
+        }
+    }
+
+    /// Whether it lies below a store's root, as its location names it.
+    fn lies_below(&self, root: &str) -> bool {
+        match self {
+            Self::File { path, .. } => {
+                // Links lead to the same file; a lake that is not there yet has none.
+                let (root, path) = (Path::new(root).canonicalize(), path.canonicalize());
+                root.is_ok_and(|root| path.is_ok_and(|path| path.starts_with(root)))
+            }
+            Self::Object(object) => lies_below(root, &object.url()),
         }
     }
 
@@ -65,4 +79,18 @@ pub(crate) async fn expand(names: &[String], buckets: &BucketOptions) -> anyhow:
     let mut seen = std::collections::HashSet::new();
     inputs.retain(|input| seen.insert(input.name()));
     Ok(inputs)
+}
+
+/// Refuses files of the lake itself: what is taken in would be taken in again.
+///
+/// # Errors
+/// Names the first of them.
+pub(crate) fn refuse_those_below(lake: &str, inputs: &[Input]) -> anyhow::Result<()> {
+    match inputs.iter().find(|input| input.lies_below(lake)) {
+        Some(input) => bail!(
+            "{} lies in the lake, {lake}: name folders, patterns or prefixes outside of it",
+            input.name()
+        ),
+        None => Ok(()),
+    }
 }

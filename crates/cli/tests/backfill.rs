@@ -276,6 +276,35 @@ async fn an_object_is_in_once_whether_the_command_or_the_function_takes_it() {
     assert_eq!(desk.rows(["order"]), [1_000]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_the_lake_is_refused() {
+    let desk = orders();
+    desk.write("all/in/1.jsonl", &lines(0..10));
+    let all = desk.path("all");
+    let mut asked = ["--lake", "", "--input", all.to_str().unwrap()];
+    let lake = desk.path("all/lake").display().to_string();
+    asked[1] = &lake;
+    let backfill = |asked: &[&str], code| support::said(desk.command("backfill").args(asked), code);
+    let said = backfill(&asked, 0);
+    assert_eq!(told(&said, "new rows"), 10, "{said}");
+    let said = backfill(&asked, 2);
+    assert!(said.contains("lies in the lake"), "{said}");
+
+    let Some(server) = S3Server::shared_for("what_lies_in_the_lake_is_refused") else { return };
+    let mut desk = orders();
+    desk.variables = server.environment();
+    let store = server.store("").await.unwrap();
+    use tripline_lake::store::{Condition, ObjectStore as _};
+    let _ = store.put("shared/in/1.jsonl", lines(0..10).into(), Condition::Absent).await.unwrap();
+    let (lake, input) =
+        (format!("s3://{}/shared/lake", server.bucket()), format!("s3://{}/shared/", server.bucket()));
+    let backfill =
+        |code| support::said(desk.command("backfill").args(["--lake", &lake, "--input", &input]), code);
+    assert_eq!(told(&backfill(0), "new rows"), 10);
+    let said = backfill(2);
+    assert!(said.contains("lies in the lake, s3://"), "{said}");
+}
+
 /// Invokes the function with objects; so many rows must be new.
 async fn function(desk: &Desk, server: &S3Server, keys: &[&str], new: u64) {
     use std::sync::Arc;
@@ -285,7 +314,7 @@ async fn function(desk: &Desk, server: &S3Server, keys: &[&str], new: u64) {
     let store = Arc::new(FolderStore::new(desk.path("lake")).unwrap());
     let lake =
         tripline_lake::Lake::open(store, tripline_lake::Environment::default(), "orders").await.unwrap();
-    let objects = Some(Arc::new(Objects::new(server.options())));
+    let objects = Some(Arc::new(Objects::new(server.options(), lake.store().location())));
     let ingest = Ingest::new(pipeline, &lake, IngestOptions { objects, ..IngestOptions::default() });
     let urls: Vec<String> = keys.iter().map(|key| format!("s3://{}/{key}", server.bucket())).collect();
     let body = serde_json::json!({"backfill": {"objects": urls}}).to_string();

@@ -26,7 +26,7 @@ pub async fn start(settings: &Settings) -> Result<Ingest, StartError> {
     let options = IngestOptions {
         source_epoch: settings.source_epoch.clone(),
         partial_responses: settings.partial_responses,
-        objects: Some(Arc::new(Objects::new(settings.store.clone()))),
+        objects: Some(Arc::new(Objects::new(settings.store.clone(), lake.store().location()))),
         mappings: settings
             .own_function
             .clone()

@@ -22,7 +22,7 @@ fn ingest(bench: &Bench, server: &S3Server) -> Ingest {
 }
 
 fn at(bench: &Bench, server: &S3Server, clock: Arc<dyn Clock>) -> Ingest {
-    let objects = Some(Arc::new(Objects::new(server.options())));
+    let objects = Some(Arc::new(Objects::new(server.options(), bench.lake.store().location())));
     let options = IngestOptions { objects, ..IngestOptions::default() };
     Ingest::feeding(Sinks::lake(&bench.lake), Arc::clone(&bench.pipeline), clock, options)
 }
@@ -132,6 +132,26 @@ async fn what_cannot_be_read_fails_the_invocation_and_says_why() {
     }
     let error = ingest(&bench, server).invoke(br#"{"backfill":{"objects":["x"]}}"#, FAR).await.unwrap_err();
     assert!(matches!(&error, IngestError::Objects(_)), "{error}");
+}
+
+#[tokio::test]
+async fn objects_of_the_lake_are_left_out_of_notifications_and_refused_to_who_names_them() {
+    let test = "objects_of_the_lake_are_left_out_of_notifications_and_refused_to_who_names_them";
+    let Some(server) = S3Server::shared_for(test) else { return };
+    let bench = Bench::new().await;
+    put(server, "own/_journal/1.json", lines(0..5)).await;
+    put(server, "own-input/1.json", lines(0..5)).await;
+    let lake = format!("s3://{}/own", server.bucket());
+    let objects = Some(Arc::new(Objects::new(server.options(), lake)));
+    let options = IngestOptions { objects, ..IngestOptions::default() };
+    let ingest = Ingest::new(Arc::clone(&bench.pipeline), &bench.lake, options);
+    for (key, rows) in [("own/_journal/1.json", 0), ("own-input/1.json", 5)] {
+        let answer = done(ingest.invoke(&notification(server, key), FAR).await.unwrap());
+        assert_eq!(answer.records, rows, "{answer:?}");
+    }
+    let error = ingest.invoke(&direct(server, &["own/_journal/1.json"]), FAR).await.unwrap_err().to_string();
+    assert!(error.contains("own/_journal/1.json lies in the lake"), "{error}");
+    assert_eq!(bench.trips().await, 5);
 }
 
 /// How long an invocation may take by that clock: some batches.

@@ -17,7 +17,7 @@ use tripline_ingest::{Ingest, IngestOptions};
 use tripline_lake::publish::PublishOptions;
 use tripline_lake::{Environment, Lake};
 
-use crate::input::expand;
+use crate::input::{expand, refuse_those_below};
 use crate::lake::{FormatArguments, LakeArguments};
 use crate::objects::BucketOptions;
 use crate::sinks::SinkArguments;
@@ -80,12 +80,14 @@ impl BackfillArguments {
         BucketOptions { region, endpoint, unsigned: self.no_sign_request }
     }
 
-    async fn sources(&self) -> anyhow::Result<Vec<Source>> {
+    async fn sources(&self, lake: &str) -> anyhow::Result<Vec<Source>> {
         if let (Some(url), Some(query)) = (&self.postgres, &self.query) {
             let query = postgres::Query::new(url, query, self.source_name.as_deref())?;
             return Ok(vec![Source::Query(Box::new(query))]);
         }
-        Ok(expand(&self.input, &self.buckets()).await?.into_iter().map(Source::File).collect())
+        let inputs = expand(&self.input, &self.buckets()).await?;
+        refuse_those_below(lake, &inputs)?;
+        Ok(inputs.into_iter().map(Source::File).collect())
     }
 
     fn at_once(&self) -> usize {
@@ -101,7 +103,7 @@ impl BackfillArguments {
 /// When the lake or another sink cannot be used. What is in stays, and the same command goes on from there.
 pub async fn run(arguments: &BackfillArguments) -> anyhow::Result<ExitCode> {
     let (pipeline, store) = arguments.lake.open().await?;
-    let sources = arguments.sources().await?;
+    let sources = arguments.sources(&store.location()).await?;
     let bytes: u64 = sources.iter().map(Source::bytes).sum();
     if arguments.dry_run {
         for source in &sources {

@@ -118,6 +118,13 @@ pub trait ObjectStore: Debug + Send + Sync + 'static {
     fn location(&self) -> String;
 }
 
+/// Whether `place`, `s3://bucket/key` or an absolute path, lies below the root that
+/// [`ObjectStore::location`] names.
+#[must_use]
+pub fn lies_below(root: &str, place: &str) -> bool {
+    place.strip_prefix(root.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// An object and what the store says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
@@ -266,5 +273,31 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
 
     fn location(&self) -> String {
         (**self).location()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_below_a_root_begins_with_whole_components_of_it() {
+        for (root, place) in [
+            ("s3://trips/lake", "s3://trips/lake/_journal/x/1"),
+            ("s3://trips", "s3://trips/in.json"),
+            ("/data/lake", "/data/lake/trip/1.parquet"),
+            ("/", "/data"),
+        ] {
+            assert!(lies_below(root, place), "{root} {place}");
+        }
+        for (root, place) in [
+            ("s3://trips/lake", "s3://trips/lake-input/1.json"),
+            ("s3://trips/lake", "s3://trips/lake"),
+            ("s3://trips", "s3://trips-2/in.json"),
+            ("/data/lake", "s3://data/lake/1"),
+            ("memory:", "s3://data/lake/1"),
+        ] {
+            assert!(!lies_below(root, place), "{root} {place}");
+        }
     }
 }

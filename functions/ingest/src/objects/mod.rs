@@ -78,10 +78,20 @@ impl Ingest {
         stop_at_ms: i64,
     ) -> Result<(ObjectsDone, Batch), IngestError> {
         let Request { objects, direct } = request.map_err(IngestError::Objects)?;
+        let no_way = || IngestError::Objects("this function reads none".to_owned());
+        let from = self.options.objects.as_deref().ok_or_else(no_way)?;
         let mut work = Work { stop_at_ms, longest_ms: 0, batch: Batch::default() };
         let mut answer = ObjectsDone::default();
         for object in objects {
-            let is_done = !work.is_over(self.clock.now_ms()) && self.object(&object, &mut work).await?;
+            if !direct && from.is_of_the_lake(&object) {
+                // Its own entries and files, where the bucket's notifications are not bound to a prefix.
+                tracing::warn!(
+                    object = object.url(),
+                    "left out: it lies in the lake; give the notification a prefix"
+                );
+                continue;
+            }
+            let is_done = !work.is_over(self.clock.now_ms()) && self.object(from, &object, &mut work).await?;
             if is_done { &mut answer.done } else { &mut answer.left }.push(object.url());
         }
         let batch = work.batch;
@@ -94,10 +104,8 @@ impl Ingest {
     }
 
     /// Takes an object in, as far as time allows. Returns whether all of it is in.
-    async fn object(&self, name: &ObjectName, work: &mut Work) -> Result<bool, IngestError> {
-        let no_way = || IngestError::Objects("this function reads none".to_owned());
-        let objects = self.options.objects.as_ref().ok_or_else(no_way)?;
-        let mut object = objects.open(name, &self.options.source_epoch).await?;
+    async fn object(&self, from: &Objects, name: &ObjectName, work: &mut Work) -> Result<bool, IngestError> {
+        let mut object = from.open(name, &self.options.source_epoch).await?;
         work.batch.partitions += 1;
         let lane = object.lane.clone();
         let is_done = loop {

@@ -8,7 +8,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Buf as _, Bytes};
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
-use tripline_lake::store::{StoreOptions, s3_client};
+use tripline_lake::store::{StoreOptions, lies_below, s3_client};
 use tripline_model::source::SourcePartition;
 use tripline_source::{ObjectId, RowBatch, SourceError, open_object};
 
@@ -26,6 +26,14 @@ pub enum ObjectError {
     /// The function has no way to S3.
     #[error("no region is known: set AWS_REGION")]
     NoRegion,
+    /// The lake would take itself in.
+    #[error("{url} lies in the lake, {lake}: only what lies outside of it can be taken in")]
+    OfTheLake {
+        /// The object.
+        url: String,
+        /// Where the lake is.
+        lake: String,
+    },
     /// S3 does not give it.
     #[error("{url} cannot be read: {reason}; the function's role needs s3:GetObject on it")]
     Refused {
@@ -46,20 +54,29 @@ pub enum ObjectError {
 }
 
 /// Where objects are read from. Connects when the first one is asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Objects {
     options: StoreOptions,
+    lake: String,
     client: OnceCell<Client>,
 }
 
 impl Objects {
-    /// The buckets of a server.
+    /// The buckets of a server, but for what lies in the lake, by its store's location.
     #[must_use]
-    pub fn new(options: StoreOptions) -> Self {
-        Self { options, client: OnceCell::new() }
+    pub fn new(options: StoreOptions, lake: String) -> Self {
+        Self { options, lake, client: OnceCell::new() }
+    }
+
+    /// Whether the object lies in the lake: each batch of it would be another object there.
+    pub(super) fn is_of_the_lake(&self, name: &ObjectName) -> bool {
+        lies_below(&self.lake, &name.url())
     }
 
     pub(super) async fn open(&self, name: &ObjectName, epoch: &str) -> Result<OpenObject, ObjectError> {
+        if self.is_of_the_lake(name) {
+            return Err(ObjectError::OfTheLake { url: name.url(), lake: self.lake.clone() });
+        }
         let connect = || async { s3_client(&self.options).await.ok_or(ObjectError::NoRegion) };
         let client = self.client.get_or_try_init(connect).await?;
         let refused = |reason: String| ObjectError::Refused { url: name.url(), reason };
