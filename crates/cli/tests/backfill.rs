@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -230,6 +231,25 @@ fn a_file_that_cannot_be_read_is_told_and_the_others_are_in() {
 }
 
 #[test]
+fn the_rows_before_a_fault_are_in_however_few_they_are() {
+    let desk = orders();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(lines(0..2_000).as_bytes()).unwrap();
+    let whole = gzip.finish().unwrap();
+    let cut = &whole[..whole.len() / 2];
+    let mut readable = Vec::new();
+    flate2::read::GzDecoder::new(cut).read_to_end(&mut readable).unwrap_err();
+    let readable = readable.iter().filter(|byte| **byte == b'\n').count() as u64;
+    assert!(readable > 100, "{readable}");
+    fs::create_dir(desk.path("in")).unwrap();
+    fs::write(desk.path("in/cut.jsonl.gz"), cut).unwrap();
+    let said = desk.tripline("backfill", &["--input", desk.path("in").to_str().unwrap()], 1);
+    assert!(said.contains("what lies before it is in") && said.contains("cut.jsonl.gz"), "{said}");
+    assert_eq!(told(&said, "new rows"), readable);
+    assert_eq!(desk.rows(["order"]), [readable]);
+}
+
+#[test]
 fn a_back_fill_that_is_killed_again_and_again_ends_with_each_row_once() {
     let desk = orders();
     for file in 0..6_u64 {
@@ -406,6 +426,19 @@ fn a_query_s_rows_are_in_once_after_kills_and_new_rows_are_added() {
     let said = desk.tripline("backfill", &asked, 0);
     assert_eq!((told(&said, "new rows"), told(&said, "duplicates dropped")), (700, 100_000));
     assert_eq!(desk.rows(["order"]), [100_700]);
+}
+
+#[test]
+fn the_rows_before_one_that_the_database_fails_at_are_in() {
+    let test = "the_rows_before_one_that_the_database_fails_at_are_in";
+    let Some(server) = Postgres::shared_for(test) else { return };
+    let desk = orders();
+    let query = "SELECT id AS order_id, timestamp '2026-01-01' AS placed_at, 1 / (4000 - id) AS amount \
+                 FROM generate_series(1, 5000) AS id";
+    let said = desk.tripline("backfill", &["--postgres", &server.url(), "--query", query], 2);
+    assert!(said.contains("division by zero") && said.contains("what came before is in"), "{said}");
+    desk.tripline("publish", &[], 0);
+    assert_eq!(desk.rows(["order"]), [3_999]);
 }
 
 #[test]

@@ -16,27 +16,55 @@ pub struct RowBatch {
     pub oversize: Vec<(u64, u64)>,
 }
 
-impl RowBatch {
-    /// The next rows, at most so many and about 4 MiB of them; `None` at the end.
-    ///
-    /// # Errors
-    /// When they cannot be read. What was read before them is lost with them, to be read again.
-    pub fn read(
-        entries: &mut impl Iterator<Item = Result<Entry, SourceError>>,
-        rows: usize,
-    ) -> Result<Option<Self>, SourceError> {
-        let (mut batch, mut bytes) = (Self::default(), 0);
-        while batch.records.len() < rows && bytes < BATCH_BYTES {
-            match entries.next().transpose()? {
-                Some(Entry::Record(record)) => {
+/// The rows of a file in batches. Where it cannot be read on, the rows before that are a batch, then comes the error,
+/// and nothing after it.
+#[derive(Debug)]
+pub struct RowBatches<E> {
+    entries: E,
+    rows: usize,
+    fault: Option<SourceError>,
+    ended: bool,
+}
+
+impl<E: Iterator<Item = Result<Entry, SourceError>>> RowBatches<E> {
+    /// In batches of at most so many rows and about 4 MiB.
+    #[must_use]
+    pub const fn new(entries: E, rows: usize) -> Self {
+        Self { entries, rows, fault: None, ended: false }
+    }
+
+    /// Where the rows come from.
+    #[must_use]
+    pub const fn source(&self) -> &E {
+        &self.entries
+    }
+}
+
+impl<E: Iterator<Item = Result<Entry, SourceError>>> Iterator for RowBatches<E> {
+    type Item = Result<RowBatch, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut batch, mut bytes) = (RowBatch::default(), 0);
+        while !self.ended && batch.records.len() < self.rows && bytes < BATCH_BYTES {
+            match self.entries.next() {
+                Some(Ok(Entry::Record(record))) => {
                     bytes += record.data.len();
                     batch.records.push(record);
                 }
-                Some(Entry::Oversize { position, bytes }) => batch.oversize.push((position, bytes)),
-                None => break,
+                Some(Ok(Entry::Oversize { position, bytes })) => batch.oversize.push((position, bytes)),
+                Some(Err(fault)) => (self.fault, self.ended) = (Some(fault), true),
+                None => self.ended = true,
             }
         }
-        Ok((!batch.records.is_empty() || !batch.oversize.is_empty()).then_some(batch))
+        if batch.is_empty() { self.fault.take().map(Err) } else { Some(Ok(batch)) }
+    }
+}
+
+impl RowBatch {
+    /// Whether it holds nothing, not even rows that are left out.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.oversize.is_empty()
     }
 
     /// The records as the journal takes them. They have no arrival time: a file does not know it, and the time of
@@ -55,5 +83,29 @@ fn source_record(record: &NumberedRecord) -> SourceRecord<'_> {
         partition_key: &record.partition_key,
         headers: "",
         payload: Payload::Bytes(&record.data),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn the_rows_before_a_fault_are_a_batch_of_their_own_and_nothing_follows_the_fault() {
+        let row = |position: u64| {
+            let (partition_key, data) = (position.to_string(), b"{}".to_vec());
+            Ok(Entry::Record(NumberedRecord { position, partition_key, data }))
+        };
+        let fault = SourceError::Unreadable { path: "trips.gz".into(), error: io::Error::other("cut") };
+        // A reader that is asked again after its fault might begin anew.
+        let entries = (1..=3).map(row).chain([Err(fault)]).chain((4..=5).map(row));
+        let mut batches = RowBatches::new(entries, 2);
+        assert_eq!(batches.next().unwrap().unwrap().records.len(), 2);
+        assert_eq!(batches.next().unwrap().unwrap().records.last().unwrap().position, 3);
+        assert!(batches.next().unwrap().unwrap_err().to_string().contains("cut"));
+        assert!(batches.next().is_none());
     }
 }

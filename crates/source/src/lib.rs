@@ -30,7 +30,7 @@ pub mod saved_event;
 pub mod text;
 pub mod tlc;
 
-pub use batch::RowBatch;
+pub use batch::{RowBatch, RowBatches};
 pub use object::ObjectId;
 #[cfg(feature = "parquet")]
 pub use parquet::ParquetError;

@@ -130,6 +130,7 @@ async fn what_cannot_be_read_fails_the_invocation_and_says_why() {
             ingest(&bench, server).invoke(&direct(server, &[key]), FAR).await.unwrap_err().to_string();
         assert!(error.contains(told) && error.contains(key), "{error}");
     }
+    assert!(bench.trips().await > 0, "what lies before the cut is in");
     let error = ingest(&bench, server).invoke(br#"{"backfill":{"objects":["x"]}}"#, FAR).await.unwrap_err();
     assert!(matches!(&error, IngestError::Objects(_)), "{error}");
 }

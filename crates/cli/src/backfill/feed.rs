@@ -7,7 +7,7 @@ use tripline_model::source::SourcePartition;
 use super::postgres::Query;
 use crate::input::Input;
 use crate::objects::{Bucket, BucketOptions};
-use crate::source::{self, RecordSource, RowBatch};
+use crate::source::{self, RecordSource, RowBatch, RowBatches};
 
 /// What is read.
 #[derive(Clone, Debug)]
@@ -103,9 +103,11 @@ pub(super) async fn open(source: &Source, options: FeedOptions) -> anyhow::Resul
 }
 
 /// Reads a file to its end, or until nobody listens any more.
-fn send(mut records: RecordSource, rows: usize, to: &mpsc::Sender<anyhow::Result<Rows>>) {
+fn send(records: RecordSource, rows: usize, to: &mpsc::Sender<anyhow::Result<Rows>>) {
+    let mut batches = RowBatches::new(records, rows);
     loop {
-        let batch = RowBatch::read(&mut records, rows).context("what lies before it is in");
+        let batch = batches.next().transpose().context("what lies before it is in");
+        let records = batches.source();
         let handed = match batch {
             Ok(Some(batch)) => to.blocking_send(Ok(Rows::Batch(batch, records.progress().bytes_read()))),
             Ok(None) => {

@@ -132,16 +132,22 @@ async fn hand_over(
     let rows = client.query_raw(text, parameters).await.map_err(|error| failed(&error))?;
     pin_mut!(rows);
     let (mut batch, mut bytes, mut position) = (RowBatch::default(), 0, 0_u64);
+    let mut fault = None;
     while let Some(row) = rows.next().await {
-        let row = row.map_err(|error| failed(&error))?;
-        let data: &str = row.try_get(0).map_err(|error| failed(&error))?;
+        let data: String = match row.and_then(|row| row.try_get(0)) {
+            Ok(data) => data,
+            Err(error) => {
+                fault = Some(failed(&error));
+                break;
+            }
+        };
         position += 1;
         if data.len() > LONGEST_LINE_BYTES {
             batch.oversize.push((position, data.len() as u64));
             continue;
         }
         bytes += data.len();
-        let (partition_key, data) = (position.to_string(), data.as_bytes().to_vec());
+        let (partition_key, data) = (position.to_string(), data.into_bytes());
         batch.records.push(NumberedRecord { position, partition_key, data });
         if batch.records.len() >= most || bytes >= BATCH_BYTES {
             bytes = 0;
@@ -152,7 +158,8 @@ async fn hand_over(
     }
     // Nobody listens any more where the work has been given up.
     let _ = to.send(Ok(Rows::Batch(batch, 0))).await;
-    let _ = to.send(Ok(Rows::End { unfinished: None })).await;
+    let end = fault.map_or(Ok(Rows::End { unfinished: None }), Err);
+    let _ = to.send(end).await;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 use tripline_lake::store::{StoreOptions, lies_below, s3_client};
 use tripline_model::source::SourcePartition;
-use tripline_source::{ObjectId, RowBatch, SourceError, open_object};
+use tripline_source::{ObjectId, RowBatch, RowBatches, SourceError, open_object};
 
 use super::request::ObjectName;
 
@@ -151,9 +151,9 @@ fn read(
     body: Pieces,
     to: &mpsc::Sender<Result<Option<RowBatch>, SourceError>>,
 ) -> Result<(), SourceError> {
-    let mut source = open_object(id, bytes, body)?;
+    let mut batches = RowBatches::new(open_object(id, bytes, body)?, BATCH_ROWS);
     loop {
-        let batch = RowBatch::read(&mut source, BATCH_ROWS)?;
+        let batch = batches.next().transpose()?;
         let is_end = batch.is_none();
         if to.blocking_send(Ok(batch)).is_err() || is_end {
             return Ok(());
