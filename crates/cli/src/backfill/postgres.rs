@@ -47,9 +47,7 @@ impl fmt::Debug for Query {
 
 impl Query {
     pub(super) fn new(url: &str, query: &str, name: Option<&str>) -> anyhow::Result<Self> {
-        let mut config: Config = url.parse().context(
-            "the URL of --postgres cannot be read: give postgres://user@host/database?sslmode=require",
-        )?;
+        let mut config = config(url)?;
         if let (None, Ok(password)) = (config.get_password(), std::env::var("PGPASSWORD")) {
             config.password(password);
         }
@@ -107,6 +105,22 @@ impl Query {
         };
         anyhow!("cannot connect: {}{advice}", told(error))
     }
+}
+
+/// Reads the URL. Its text never gets into a message, nor does what the parser says of it: any part that it
+/// stumbles over may be of the password.
+fn config(url: &str) -> anyhow::Result<Config> {
+    let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
+    let rest = rest.context("--postgres is no URL of PostgreSQL's: give postgres://user@host/database")?;
+    ensure!(
+        rest.matches('@').count() < 2,
+        "the URL of --postgres has more than one @, so that its host cannot be told: write %40 for each but the \
+         one before the host, or give the password in PGPASSWORD"
+    );
+    url.parse().ok().context(
+        "the URL of --postgres cannot be read: give postgres://user@host:5432/database?sslmode=require, with all \
+         else than letters and digits of user and password as %… codes; sslmode is disable, prefer or require",
+    )
 }
 
 /// `postgres://host:port/database`.
@@ -198,5 +212,29 @@ mod tests {
         assert!(lane(url, "SELECT 1", Some("trips")).starts_with("postgres:trips#"));
         let shown = format!("{:?}", Query::new(url, "SELECT 1", None).unwrap());
         assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn no_part_of_a_password_gets_into_a_message_or_a_name_however_the_url_is_mistaken() {
+        for url in [
+            "postgresq://me:secret@db/trips",
+            "Postgres://me:secret@db/trips",
+            "postgres:/me:secret@db/trips",
+            "me:secret@db",
+            "postgres://me:hush@secret@db/trips",
+            "postgres://me:hush@db/secret@db/trips",
+            "postgres://me:a?b@secret@db/trips",
+            "postgres://me:a@b:secret@db/trips",
+            "postgres://me:hush@db/trips?secret=1",
+            "postgres://me:hush@db/trips?sslmode=secret",
+            "postgres://me:secret",
+        ] {
+            let error = Query::new(url, "SELECT 1", None).unwrap_err();
+            let (shown, debug) = (format!("{error:#}"), format!("{error:?}"));
+            assert!(!shown.contains("secret") && !debug.contains("secret"), "{url}: {shown}");
+        }
+        let encoded = Query::new("postgres://me%40x:p%40ss@db/trips", "SELECT 1", None).unwrap();
+        assert_eq!(encoded.name(), "postgres://db:5432/trips");
+        assert_eq!(encoded.config.get_password(), Some(&b"p@ss"[..]));
     }
 }
