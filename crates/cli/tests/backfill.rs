@@ -442,6 +442,17 @@ fn the_rows_before_one_that_the_database_fails_at_are_in() {
 }
 
 #[test]
+fn a_database_can_be_asked_by_its_socket() {
+    let test = "a_database_can_be_asked_by_its_socket";
+    let Some(server) = Postgres::shared_for(test) else { return };
+    let desk = orders();
+    let query = "SELECT 1 AS order_id, timestamp '2026-01-01' AS placed_at";
+    let said = desk.tripline("backfill", &["--postgres", &server.socket_url(), "--query", query], 0);
+    assert_eq!(told(&said, "new rows"), 1, "{said}");
+    assert_eq!(desk.rows(["order"]), [1]);
+}
+
+#[test]
 fn a_database_is_asked_over_tls_only_if_its_certificate_is_trusted() {
     let test = "a_database_is_asked_over_tls_only_if_its_certificate_is_trusted";
     let Some(server) = or_left_out(test, Postgres::start_with_tls()) else { return };

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real PostgreSQL server on loopback, from Maven Central; else the machine's own. Its user `test`, password
+# A real PostgreSQL server on loopback and a socket in DATA/db, from Maven Central; else the machine's own. Its user `test`, password
 # `test-secret`, owns the database `test`.
 #   POSTGRES_PORT=15432 POSTGRES_DATA=/tmp/postgres ./start.sh COMMAND   (commands: ../lib.sh)
 # POSTGRES_TLS      1: TLS, and nothing else, with a certificate for `localhost` by DATA/ca.pem
@@ -76,7 +76,7 @@ configure() {
   {
     echo "listen_addresses = '127.0.0.1'"
     echo "port = $PORT"
-    echo "unix_socket_directories = ''"
+    echo "unix_socket_directories = '$DATA/db'"
     echo "fsync = off"
     if [ "${POSTGRES_TLS:-}" = 1 ]; then echo "ssl = on"; fi
   } >>"$DATA/db/postgresql.conf"
@@ -85,7 +85,7 @@ configure() {
     as=hostssl
     if [ "$(id -u)" = 0 ]; then chown 65534:65534 "$DATA/db/server.key" "$DATA/db/server.crt"; fi
   fi
-  echo "$as all all 127.0.0.1/32 scram-sha-256" >"$DATA/db/pg_hba.conf"
+  printf '%s\n' "$as all all 127.0.0.1/32 scram-sha-256" 'local all all scram-sha-256' >"$DATA/db/pg_hba.conf"
 }
 
 # The database by that of single-user mode, before anybody connects.

@@ -49,6 +49,12 @@ impl Postgres {
         format!("postgres://test:test-secret@localhost:{}/test", self.port)
     }
 
+    /// The same by the server's socket, a file.
+    pub fn socket_url(&self) -> String {
+        let folder = self.server.data().join("db").display().to_string().replace('/', "%2F");
+        format!("postgres://test:test-secret@{folder}:{}/test", self.port)
+    }
+
     /// The certificate of the authority that the server's is by, where it takes TLS only.
     pub fn ca(&self) -> PathBuf {
         self.server.data().join("ca.pem")

@@ -40,7 +40,8 @@ where
     type Error = io::Error;
 
     fn make_tls_connect(&mut self, host: &str) -> io::Result<Connect> {
-        let server = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        // A socket of the machine has no name, and is asked for no TLS: what is wrong is told only when it is.
+        let server = ServerName::try_from(host.to_owned()).map_err(io::Error::other);
         Ok(Connect { connector: TlsConnector::from(Arc::clone(&self.0)), server })
     }
 }
@@ -48,7 +49,7 @@ where
 /// A connection to be made secure.
 pub(super) struct Connect {
     connector: TlsConnector,
-    server: ServerName<'static>,
+    server: io::Result<ServerName<'static>>,
 }
 
 impl<S> TlsConnect<S> for Connect
@@ -60,7 +61,7 @@ where
     type Future = Pin<Box<dyn Future<Output = io::Result<Secure<S>>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        Box::pin(async move { self.connector.connect(self.server, stream).await.map(Secure) })
+        Box::pin(async move { self.connector.connect(self.server?, stream).await.map(Secure) })
     }
 }
 
