@@ -67,6 +67,13 @@ impl RowBatch {
         self.records.is_empty() && self.oversize.is_empty()
     }
 
+    /// Position of the last row; 0 where it holds nothing.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        let record = self.records.last().map(|record| record.position);
+        record.max(self.oversize.last().map(|(position, _)| *position)).unwrap_or_default()
+    }
+
     /// The records as the journal takes them. They have no arrival time: a file does not know it, and the time of
     /// reading would make a second run look like a source made anew.
     #[must_use]

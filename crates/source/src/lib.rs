@@ -83,6 +83,17 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// Number of its line or row, from 1.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        match self {
+            Self::Record(record) => record.position,
+            Self::Oversize { position, .. } => *position,
+        }
+    }
+}
+
 /// Why a file is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {

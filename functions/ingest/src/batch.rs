@@ -113,8 +113,9 @@ pub enum IngestError {
     Object(#[from] ObjectError),
     /// Time ran out before all objects that an event names were in.
     #[error(
-        "time ran out before {} in: the event must come again, and goes on where this ended. Where Lambda's retries do \
-         not suffice, invoke the function directly, or use `tripline backfill`",
+        "time ran out before {} in: the event must come again. Then the lake goes on where this ended, but other sinks \
+         begin anew: for objects that take longer than an invocation invoke the function directly, or use \
+         `tripline backfill`",
         left(objects)
     )]
     Unfinished {
@@ -302,7 +303,7 @@ impl Failed<'_> {
     }
 
     /// Says why a part of a batch comes again.
-    fn warn(&self) {
+    pub(crate) fn warn(&self) {
         let Self { partition, record, cause, .. } = self;
         match cause {
             Cause::Refused(reason) => tracing::warn!(%partition, %record, %reason, "record refused"),

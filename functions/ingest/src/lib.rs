@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use batch::{Answer, Batch, Ingest, IngestError, IngestOptions};
 pub use connect::Connected;
-pub use objects::{ObjectError, Objects, ObjectsDone, Response};
+pub use objects::{FailedObject, ObjectError, Objects, ObjectsDone, Response, Rest};
 pub use sinks::{Cause, Malformed, Place, Setback, Sinks, Taken};
 
 use mapping::{LambdaMappings, Mappings};

@@ -7,14 +7,18 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use support::{Bench, FAR, Sample};
-use tripline_ingest::{Ingest, IngestError, IngestOptions, Objects, ObjectsDone, Response, Sinks};
+use tripline_ingest::{Ingest, IngestError, IngestOptions, Malformed, Objects, ObjectsDone, Response, Sinks};
+use tripline_kinesis::{KinesisOptions, KinesisSink};
 use tripline_lake::clock::Clock;
 use tripline_lake::store::{Condition, ObjectStore as _, Put};
-use tripline_test_support::S3Server;
+use tripline_model::pipeline::Target;
+use tripline_search::{SearchOptions, SearchSink};
+use tripline_test_support::{KinesisServer, S3Server};
 
 /// A function that reads the server's objects.
 fn ingest(bench: &Bench, server: &S3Server) -> Ingest {
@@ -22,9 +26,13 @@ fn ingest(bench: &Bench, server: &S3Server) -> Ingest {
 }
 
 fn at(bench: &Bench, server: &S3Server, clock: Arc<dyn Clock>) -> Ingest {
+    feeding(bench, server, clock, Sinks::lake(&bench.lake))
+}
+
+fn feeding(bench: &Bench, server: &S3Server, clock: Arc<dyn Clock>, sinks: Sinks) -> Ingest {
     let objects = Some(Arc::new(Objects::new(server.options(), bench.lake.store().location())));
     let options = IngestOptions { objects, ..IngestOptions::default() };
-    Ingest::feeding(Sinks::lake(&bench.lake), Arc::clone(&bench.pipeline), clock, options)
+    Ingest::feeding(sinks, Arc::clone(&bench.pipeline), clock, options)
 }
 
 async fn put(server: &S3Server, key: &str, body: Vec<u8>) {
@@ -112,8 +120,8 @@ async fn the_trip_records_of_a_csv_file_and_bad_lines_come_in_as_from_a_stream()
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_fails_the_invocation_and_says_why() {
-    let test = "what_cannot_be_read_fails_the_invocation_and_says_why";
+async fn what_cannot_be_read_is_told_with_the_reason_and_the_others_are_in() {
+    let test = "what_cannot_be_read_is_told_with_the_reason_and_the_others_are_in";
     let Some(server) = S3Server::shared_for(test) else { return };
     let bench = Bench::new().await;
     put(server, "bad/trips.parquet", b"PAR1....PAR1".to_vec()).await;
@@ -121,16 +129,24 @@ async fn what_cannot_be_read_fails_the_invocation_and_says_why() {
     cut.write_all(&lines(0..1_000)).unwrap();
     let cut = cut.finish().unwrap();
     put(server, "bad/cut.json.gz", cut[..cut.len() / 2].to_vec()).await;
-    for (key, told) in [
+    put(server, "bad/good.jsonl", lines(2_000..2_010)).await;
+    let expected = [
         ("bad/trips.parquet", "tripline backfill"),
         ("bad/cut.json.gz", "cannot be read"),
         ("bad/absent.json", "s3:GetObject"),
-    ] {
-        let error =
-            ingest(&bench, server).invoke(&direct(server, &[key]), FAR).await.unwrap_err().to_string();
+    ];
+    let asked = direct(server, &[expected[0].0, expected[1].0, expected[2].0, "bad/good.jsonl"]);
+    let answer = done(ingest(&bench, server).invoke(&asked, FAR).await.unwrap());
+    assert_eq!((answer.done.len(), answer.left.len()), (1, 0), "{answer:?}");
+    for ((key, told), failed) in expected.into_iter().zip(&answer.failed) {
+        assert!(failed.reason.contains(told) && failed.reason.contains(key), "{failed:?}");
+        assert!(failed.rest.object.ends_with(key), "{failed:?}");
+        let event = notification(server, key);
+        let error = ingest(&bench, server).invoke(&event, FAR).await.unwrap_err().to_string();
         assert!(error.contains(told) && error.contains(key), "{error}");
     }
-    assert!(bench.trips().await > 0, "what lies before the cut is in");
+    assert!(answer.failed[1].rest.from.is_some_and(|row| row > 1), "{answer:?}");
+    assert_eq!(bench.trips().await, answer.records, "what lies before the cut is in");
     let error = ingest(&bench, server).invoke(br#"{"backfill":{"objects":["x"]}}"#, FAR).await.unwrap_err();
     assert!(matches!(&error, IngestError::Objects(_)), "{error}");
 }
@@ -150,8 +166,8 @@ async fn objects_of_the_lake_are_left_out_of_notifications_and_refused_to_who_na
         let answer = done(ingest.invoke(&notification(server, key), FAR).await.unwrap());
         assert_eq!(answer.records, rows, "{answer:?}");
     }
-    let error = ingest.invoke(&direct(server, &["own/_journal/1.json"]), FAR).await.unwrap_err().to_string();
-    assert!(error.contains("own/_journal/1.json lies in the lake"), "{error}");
+    let answer = done(ingest.invoke(&direct(server, &["own/_journal/1.json"]), FAR).await.unwrap());
+    assert!(answer.failed[0].reason.contains("own/_journal/1.json lies in the lake"), "{answer:?}");
     assert_eq!(bench.trips().await, 5);
 }
 
@@ -185,6 +201,84 @@ async fn the_deadline_stops_an_object_between_batches_and_the_retry_goes_on_ther
     assert_eq!((second.done.len(), second.left.len()), (2, 0));
     assert_eq!((second.records, second.duplicates), (35_010, first.records));
     assert_eq!(bench.trips().await, 35_010);
+}
+
+async fn stream(server: &KinesisServer, stream: &str) -> Arc<KinesisSink> {
+    let keys = Credentials::new(server.access_key(), server.secret_key(), None, None, "tests");
+    let options = KinesisOptions {
+        stream: stream.to_owned(),
+        region: Some(server.region().to_owned()),
+        endpoint: Some(server.endpoint().to_owned()),
+        credentials: Some(SharedCredentialsProvider::new(keys)),
+        ..KinesisOptions::default()
+    };
+    Arc::new(KinesisSink::connect(options).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_direct_invocation_goes_on_where_one_ended_in_every_sink_and_not_in_an_object_written_anew() {
+    let test = "a direct invocation goes on where one ended";
+    let Some(server) = S3Server::shared_for(test) else { return };
+    let Some(streams) = KinesisServer::shared_for(test) else { return };
+    streams.create_stream("trips-filled", 1).unwrap();
+    let bench = Bench::new().await;
+    let sink = stream(streams, "trips-filled").await;
+    let sinks = || {
+        let lake = Sinks::lake(&bench.lake);
+        lake.with_stream(Target::Kinesis, Arc::clone(&sink) as _, &bench.lake, Malformed::Elsewhere)
+    };
+    // Batches are 4 MiB.
+    let long = lines(0..500);
+    let padding = format!(",\"padding\":\"{}\"}}\n", "x".repeat(50_000));
+    put(server, "rest/1.jsonl", String::from_utf8(long).unwrap().replace("}\n", &padding).into_bytes()).await;
+    put(server, "rest/2.jsonl", lines(1_000..1_010)).await;
+    let now_ms = bench.lake.environment().clock.now_ms();
+    let hasty = feeding(&bench, server, Arc::new(Hasty(AtomicI64::new(now_ms))), sinks());
+    let asked = direct(server, &["rest/1.jsonl", "rest/2.jsonl"]);
+    let first = done(hasty.invoke(&asked, now_ms + SHORT_MS).await.unwrap());
+    assert!((1..500).contains(&first.records), "{first:?}");
+    let clock = Arc::clone(&bench.lake.environment().clock);
+    let patient = feeding(&bench, server, Arc::clone(&clock), sinks());
+    let asked = json!({"backfill": {"objects": first.left}}).to_string();
+    let second = done(patient.invoke(asked.as_bytes(), FAR).await.unwrap());
+    assert_eq!((second.done.len(), second.duplicates, first.records + second.records), (2, 0, 510));
+    assert_eq!(streams.records("trips-filled").unwrap().len(), 510, "none was forwarded twice");
+    assert_eq!(bench.trips().await, 510);
+
+    put(server, "rest/1.jsonl", lines(2_000..2_005)).await;
+    let third = done(patient.invoke(asked.as_bytes(), FAR).await.unwrap());
+    assert_eq!(third.records - third.duplicates, 5, "{third:?}");
+}
+
+#[tokio::test]
+async fn a_sink_that_is_away_until_time_is_up_leaves_the_object_and_one_that_refuses_fails_it() {
+    let test = "a_sink_that_is_away_until_time_is_up_leaves_the_object_and_one_that_refuses_fails_it";
+    let Some(server) = S3Server::shared_for(test) else { return };
+    let Some(streams) = KinesisServer::shared_for(test) else { return };
+    let bench = Bench::new().await;
+    put(server, "away/1.jsonl", lines(0..10)).await;
+    let environment = bench.lake.environment();
+    let clock = Arc::clone(&environment.clock);
+    let search = {
+        let (clock, entropy) = (clock.clone(), environment.entropy.clone());
+        let environment = tripline_search::Environment::new(move || clock.now_ms(), move || entropy.next());
+        // Nobody listens there.
+        let options = SearchOptions::new("http://127.0.0.1:9");
+        SearchSink::connect(Arc::clone(&bench.pipeline), options, environment).await.unwrap()
+    };
+    let sinks = Sinks::lake(&bench.lake).with_search(search, &bench.lake, Malformed::Elsewhere);
+    let away = feeding(&bench, server, Arc::clone(&clock), sinks);
+    let asked = direct(server, &["away/1.jsonl"]);
+    let answer = done(away.invoke(&asked, clock.now_ms() + 3_000).await.unwrap());
+    assert_eq!((answer.left.len(), answer.failed.len()), (1, 0), "{answer:?}");
+
+    let sink = stream(streams, "trips-nowhere").await;
+    let sinks =
+        Sinks::lake(&bench.lake).with_stream(Target::Kinesis, sink, &bench.lake, Malformed::Elsewhere);
+    let refusing = feeding(&bench, server, clock, sinks);
+    let answer = done(refusing.invoke(&asked, FAR).await.unwrap());
+    assert!(answer.failed[0].reason.contains("trips-nowhere"), "{answer:?}");
+    assert_eq!(bench.trips().await, 10, "the lake has them all the same");
 }
 
 #[tokio::test]

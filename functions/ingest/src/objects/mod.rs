@@ -2,17 +2,19 @@
 //!
 //! An object is one lane, by its URL and entity tag, and a row's number is its position. So it does not matter how
 //! often or by whom it is taken in, `tripline backfill` among them, or where that ended. An invocation works until its
-//! time is nearly up, and the next one drops what is in.
+//! time is nearly up. The lake drops what it has when that comes again; other sinks do not, so who invokes the function
+//! directly is told the row to go on with.
 
 mod read;
 mod request;
 
 use serde::Serialize;
 use tripline_lake::journal::JournalError;
-use tripline_source::RowBatch;
 use tripline_stream::response::BatchResponse;
 
+use read::OpenObject;
 pub use read::{ObjectError, Objects};
+pub use request::Rest;
 use request::{ObjectName, Request};
 
 use crate::batch::Failed;
@@ -34,14 +36,26 @@ pub enum Response {
 pub struct ObjectsDone {
     /// URLs of those that are in as a whole.
     pub done: Vec<String>,
-    /// URLs of those that are not; name them again.
-    pub left: Vec<String>,
+    /// What time did not suffice for: to be named again, as it is here.
+    pub left: Vec<Rest>,
+    /// What cannot be taken in.
+    pub failed: Vec<FailedObject>,
     /// Rows read.
     pub records: u64,
     /// Of these, rows that were in already.
     pub duplicates: u64,
     /// Dead letters that are new in the lake.
     pub dead_letters: u64,
+}
+
+/// An object that cannot be taken in, or not beyond a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedObject {
+    /// What is not in.
+    #[serde(flatten)]
+    pub rest: Rest,
+    /// Why.
+    pub reason: String,
 }
 
 impl Ingest {
@@ -81,7 +95,7 @@ impl Ingest {
         let no_way = || IngestError::Objects("this function reads none".to_owned());
         let from = self.options.objects.as_deref().ok_or_else(no_way)?;
         let mut work = Work { stop_at_ms, longest_ms: 0, batch: Batch::default() };
-        let mut answer = ObjectsDone::default();
+        let (mut answer, mut fault) = (ObjectsDone::default(), None);
         for object in objects {
             if !direct && from.is_of_the_lake(&object) {
                 // Its own entries and files, where the bucket's notifications are not bound to a prefix.
@@ -91,57 +105,89 @@ impl Ingest {
                 );
                 continue;
             }
-            let is_done = !work.is_over(self.clock.now_ms()) && self.object(from, &object, &mut work).await?;
-            if is_done { &mut answer.done } else { &mut answer.left }.push(object.url());
+            if work.is_over(self.clock.now_ms()) {
+                answer.left.push(object.rest());
+                continue;
+            }
+            match self.object(from, &object, &mut work).await {
+                (_, Ok(true)) => answer.done.push(object.url()),
+                (rest, Ok(false)) => answer.left.push(rest),
+                (rest, Err(error)) => {
+                    let reason = error.to_string();
+                    tracing::error!(object = rest.object, reason, "object failed");
+                    answer.failed.push(FailedObject { rest, reason });
+                    fault.get_or_insert(error);
+                }
+            }
         }
         let batch = work.batch;
+        if !direct && let Some(error) = fault {
+            return Err(error);
+        }
         if !direct && !answer.left.is_empty() {
-            return Err(IngestError::Unfinished { objects: answer.left });
+            let objects = answer.left.into_iter().map(|rest| rest.object).collect();
+            return Err(IngestError::Unfinished { objects });
         }
         let (records, duplicates) = (batch.delivered, batch.duplicates);
         let dead_letters = batch.counts.dead_letters + batch.sink_dead_letters;
         Ok((ObjectsDone { records, duplicates, dead_letters, ..answer }, batch))
     }
 
-    /// Takes an object in, as far as time allows. Returns whether all of it is in.
-    async fn object(&self, from: &Objects, name: &ObjectName, work: &mut Work) -> Result<bool, IngestError> {
-        let mut object = from.open(name, &self.options.source_epoch).await?;
-        work.batch.partitions += 1;
-        let lane = object.lane.clone();
-        let is_done = loop {
-            let began_ms = self.clock.now_ms();
-            if work.is_over(began_ms) {
-                break Ok(false);
-            }
-            let rows = match object.next().await {
-                Ok(Some(rows)) => rows,
-                Ok(None) => break Ok(true),
-                Err(error) => break Err(error.into()),
-            };
-            match self.rows(Place::of(&lane), &rows, work).await {
-                Ok(true) => {}
-                other => break other,
-            }
-            work.longest_ms = work.longest_ms.max(self.clock.now_ms().saturating_sub(began_ms));
+    /// Takes an object in, as far as time allows. Returns what of it is not in, and whether that is nothing.
+    async fn object(
+        &self,
+        from: &Objects,
+        name: &ObjectName,
+        work: &mut Work,
+    ) -> (Rest, Result<bool, IngestError>) {
+        let mut object = match from.open(name, &self.options.source_epoch).await {
+            Ok(object) => object,
+            Err(error) => return (name.rest(), Err(error.into())),
         };
-        object.close().await;
-        is_done
+        work.batch.partitions += 1;
+        let is_done = self.rows(&mut object, work).await;
+        (object.close().await, is_done)
     }
 
-    async fn rows(&self, place: Place<'_>, rows: &RowBatch, work: &mut Work) -> Result<bool, IngestError> {
-        for (position, bytes) in &rows.oversize {
-            tracing::warn!(partition = %place.lane, position, bytes, "row left out: longer than a stream's record may be");
-        }
-        let records = rows.source_records();
-        work.batch.delivered += records.len() as u64;
-        let taken = self.take(place, &records, work.stop_at_ms).await;
-        match work.batch.add(taken) {
-            None => Ok(true),
-            Some(Setback { cause: Cause::Journal(JournalError::Deadline { .. }), .. }) => Ok(false),
-            Some(Setback { from, cause }) => {
-                let record = records.get(from).map(|record| record.position).unwrap_or_default();
-                Err(Failed { partition: place.lane, record, from, cause }.into())
+    async fn rows(&self, object: &mut OpenObject, work: &mut Work) -> Result<bool, IngestError> {
+        loop {
+            let began_ms = self.clock.now_ms();
+            if work.is_over(began_ms) {
+                return Ok(false);
             }
+            let Some(rows) = object.next().await? else { return Ok(true) };
+            let partition = &object.lane;
+            for (position, bytes) in &rows.oversize {
+                tracing::warn!(%partition, position, bytes, "row left out: longer than a stream's record may be");
+            }
+            let records = rows.source_records();
+            work.batch.delivered += records.len() as u64;
+            let taken = self.take(Place::of(partition), &records, work.stop_at_ms).await;
+            let setback = work.batch.add(taken);
+            let now_ms = self.clock.now_ms();
+            work.longest_ms = work.longest_ms.max(now_ms.saturating_sub(began_ms));
+            let Some(Setback { from, cause }) = setback else {
+                object.go_on_at(rows.last().saturating_add(1));
+                continue;
+            };
+            let record = records.get(from).map(|record| record.position).unwrap_or_default();
+            let failed = Failed { partition, record, from, cause };
+            let is_late = match &failed.cause {
+                Cause::Journal(JournalError::Deadline { .. }) => true,
+                Cause::Refused(_) => false,
+                // A sink that tried until the time was up may take the rest in the next invocation.
+                _ => work.is_over(now_ms),
+            };
+            let result = if is_late {
+                failed.warn();
+                Ok(false)
+            } else {
+                Err(failed.into())
+            };
+            if let Some(row) = rows.records.get(from) {
+                object.go_on_at(row.position);
+            }
+            return result;
         }
     }
 }

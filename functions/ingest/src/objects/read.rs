@@ -10,9 +10,9 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 use tripline_lake::store::{StoreOptions, lies_below, s3_client};
 use tripline_model::source::SourcePartition;
-use tripline_source::{ObjectId, RowBatch, RowBatches, SourceError, open_object};
+use tripline_source::{Entry, ObjectId, RowBatch, RowBatches, SourceError, open_object};
 
-use super::request::ObjectName;
+use super::request::{ObjectName, Rest};
 
 /// Rows in a batch at most, as a mapping's records.
 const BATCH_ROWS: usize = 10_000;
@@ -87,26 +87,30 @@ impl Objects {
         let tag = answer.e_tag().ok_or_else(|| refused("the answer has no entity tag".to_owned()))?;
         // By the answer, not by the event: what is read is what it is known by, whatever has happened since.
         let id = ObjectId::new(&name.bucket, &name.key, tag);
-        let (url, lane) = (id.url(), id.lane(epoch));
+        let begin = name.begin.as_ref().filter(|begin| begin.tag == id.tag());
+        let from = begin.map_or(1, |begin| begin.row);
+        let (lane, tag) = (id.lane(epoch), id.tag().to_owned());
         let (pieces, arriving) = mpsc::channel(PIECES_AHEAD);
         let bringer = tokio::spawn(bring(answer.body, pieces)).abort_handle();
         let (to, batches) = mpsc::channel(1);
         let reader = tokio::task::spawn_blocking(move || {
-            if let Err(error) =
-                read(&id, bytes, Pieces { arriving, at_hand: Bytes::new(), ended: false }, &to)
-            {
+            let body = Pieces { arriving, at_hand: Bytes::new(), ended: false };
+            if let Err(error) = read(&id, bytes, body, from, &to) {
                 // Nobody listens any more once time is up.
                 let _ = to.blocking_send(Err(error));
             }
         });
-        Ok(OpenObject { url, lane, batches, bringer, reader })
+        Ok(OpenObject { url: name.url(), tag, lane, from, batches, bringer, reader })
     }
 }
 
 /// An object that is being read.
 pub(super) struct OpenObject {
     url: String,
+    tag: String,
     pub(super) lane: SourcePartition,
+    /// The first row that is not known to be in.
+    from: u64,
     batches: mpsc::Receiver<Result<Option<RowBatch>, SourceError>>,
     bringer: AbortHandle,
     reader: JoinHandle<()>,
@@ -121,12 +125,20 @@ impl OpenObject {
         }
     }
 
-    /// Ends the reading, wherever it stands: no task outlives the invocation.
-    pub(super) async fn close(mut self) {
+    /// All rows before this one are in.
+    pub(super) const fn go_on_at(&mut self, row: u64) {
+        self.from = row;
+    }
+
+    /// Ends the reading, wherever it stands: no task outlives the invocation. Returns what is not in.
+    pub(super) async fn close(mut self) -> Rest {
         self.batches.close();
         self.bringer.abort();
         while self.batches.recv().await.is_some() {}
         let _ = self.reader.await;
+        let begin = (self.from > 1).then_some((self.from, self.tag));
+        let (from, etag) = begin.unzip();
+        Rest { object: self.url, from, etag }
     }
 }
 
@@ -149,9 +161,12 @@ fn read(
     id: &ObjectId,
     bytes: u64,
     body: Pieces,
+    from: u64,
     to: &mpsc::Sender<Result<Option<RowBatch>, SourceError>>,
 ) -> Result<(), SourceError> {
-    let mut batches = RowBatches::new(open_object(id, bytes, body)?, BATCH_ROWS);
+    let is_in = |entry: &Result<Entry, _>| entry.as_ref().is_ok_and(|entry| entry.position() < from);
+    let rows = open_object(id, bytes, body)?.skip_while(is_in);
+    let mut batches = RowBatches::new(rows, BATCH_ROWS);
     loop {
         let batch = batches.next().transpose()?;
         let is_end = batch.is_none();

@@ -1,6 +1,6 @@
 //! Which objects an invocation is about: an S3 notification, EventBridge's form of it, or a direct invocation.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// An object that is to be taken in.
@@ -10,11 +10,40 @@ pub(crate) struct ObjectName {
     pub(crate) key: String,
     /// The version, where the bucket has versions.
     pub(crate) version: Option<String>,
+    /// Where to begin, if not at the first row.
+    pub(crate) begin: Option<Begin>,
+}
+
+/// A row of the object that has this entity tag. Written anew it is another source, all of whose rows count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Begin {
+    pub(crate) row: u64,
+    pub(crate) tag: String,
+}
+
+/// What of an object is still to be taken in: a direct invocation can name it so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// Its URL.
+    pub object: String,
+    /// The row to begin with, where that is not the first: all before it are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// The entity tag of the object whose row that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 impl ObjectName {
     pub(crate) fn url(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
+    }
+
+    /// All that was asked for.
+    pub(crate) fn rest(&self) -> Rest {
+        let begin = self.begin.clone();
+        let (from, etag) = begin.map(|Begin { row, tag }| (row, tag)).unzip();
+        Rest { object: self.url(), from, etag }
     }
 }
 
@@ -30,7 +59,15 @@ pub(crate) struct Request {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Direct {
-    objects: Vec<String>,
+    objects: Vec<Named>,
+}
+
+/// An object by its URL, or as an answer told what of it is left.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "an object is its URL, or what an answer has in \"left\"")]
+enum Named {
+    Url(String),
+    Rest(Rest),
 }
 
 /// Of a record of a notification, and of EventBridge's `detail`.
@@ -59,7 +96,7 @@ struct Object {
 impl Told {
     fn name(self) -> ObjectName {
         let Object { key, version_id, version } = self.object;
-        ObjectName { bucket: self.bucket.name, key, version: version_id.or(version) }
+        ObjectName { bucket: self.bucket.name, key, version: version_id.or(version), begin: None }
     }
 }
 
@@ -94,11 +131,23 @@ impl Request {
         let example = "expected {\"backfill\": {\"objects\": [\"s3://bucket/key\"]}}";
         let Direct { objects } =
             serde_json::from_value(asked).map_err(|error| format!("its \"backfill\": {error}; {example}"))?;
-        let name = |url: String| {
+        let name = |named: Named| {
+            let (url, begin) = match named {
+                Named::Url(url) => (url, None),
+                Named::Rest(Rest { object, from: Some(row), etag: Some(tag) }) => {
+                    (object, Some(Begin { row, tag }))
+                }
+                Named::Rest(Rest { object, from: None, etag: None }) => (object, None),
+                Named::Rest(Rest { object, .. }) => {
+                    return Err(format!(
+                        "{object:?} has one of \"from\" and \"etag\": name it as the answer did"
+                    ));
+                }
+            };
             let parts = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
             match parts.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty() && !key.ends_with('/')) {
                 Some((bucket, key)) => {
-                    Ok(ObjectName { bucket: bucket.to_owned(), key: key.to_owned(), version: None })
+                    Ok(ObjectName { bucket: bucket.to_owned(), key: key.to_owned(), version: None, begin })
                 }
                 None => Err(format!("{url:?} names no object; {example}")),
             }
@@ -149,7 +198,8 @@ mod tests {
     use super::*;
 
     fn object(bucket: &str, key: &str, version: Option<&str>) -> ObjectName {
-        ObjectName { bucket: bucket.to_owned(), key: key.to_owned(), version: version.map(str::to_owned) }
+        let (bucket, key, version) = (bucket.to_owned(), key.to_owned(), version.map(str::to_owned));
+        ObjectName { bucket, key, version, begin: None }
     }
 
     #[test]
@@ -187,11 +237,26 @@ mod tests {
             (r#"{"backfill":{"objects":["s3://trips"]}}"#, "\"s3://trips\" names no object"),
             (r#"{"backfill":{"objects":["s3://trips/folder/"]}}"#, "names no object"),
             (r#"{"backfill":{"object":["s3://trips/a"]}}"#, "unknown field `object`"),
+            (r#"{"backfill":{"objects":[1]}}"#, "an object is its URL"),
+            (
+                r#"{"backfill":{"objects":[{"object":"s3://trips/a","from":7}]}}"#,
+                "has one of \"from\" and \"etag\"",
+            ),
             (r#"{"backfill":1}"#, "expected {\"backfill\""),
         ] {
             let error = Request::parse(body.as_bytes()).unwrap().unwrap_err();
             assert!(error.contains(told), "{error}");
         }
+    }
+
+    #[test]
+    fn what_an_answer_says_is_left_can_be_named_as_it_stands() {
+        let rest = Rest { object: "s3://trips/a.json".to_owned(), from: Some(7), etag: Some("0".to_owned()) };
+        let body = serde_json::json!({"backfill": {"objects": [rest]}}).to_string();
+        let request = Request::parse(body.as_bytes()).unwrap().unwrap();
+        let name = request.objects.first().unwrap();
+        assert_eq!(name.rest(), rest);
+        assert_eq!(name.begin, Some(Begin { row: 7, tag: "0".to_owned() }));
     }
 
     #[test]
