@@ -74,6 +74,17 @@ pub(crate) async fn send(
     records: &[SourceRecord<'_>],
 ) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
+    send_counted(ingest, place, records, &mut outcome).await?;
+    Ok(outcome)
+}
+
+/// As [`send`], but `outcome` has what became of the records also where it fails.
+pub(crate) async fn send_counted(
+    ingest: &Ingest,
+    place: Place<'_>,
+    records: &[SourceRecord<'_>],
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
     for batch in batches(records) {
         let mut rest = batch;
         let mut attempt = 1;
@@ -98,7 +109,7 @@ pub(crate) async fn send(
             attempt += 1;
         }
     }
-    Ok(outcome)
+    Ok(())
 }
 
 /// Cuts records into batches; those that share a position stay together.

@@ -250,6 +250,20 @@ fn the_rows_before_a_fault_are_in_however_few_they_are() {
 }
 
 #[test]
+fn what_was_in_before_a_sink_failed_is_published_and_summed_up_and_no_other_file_is_begun() {
+    let desk = Desk::new(&ORDERS.replace("default_type", "on_malformed = \"fail\"\ndefault_type"));
+    desk.write("in/1.jsonl", &lines(0..10));
+    desk.write("in/2.jsonl", &(lines(10..15) + "no json\n"));
+    desk.write("in/3.jsonl", &lines(20..30));
+    let folder = desk.path("in");
+    let asked = ["--parallel", "1", "--input", folder.to_str().unwrap()];
+    let said = desk.tripline("backfill", &asked, 2);
+    assert!(said.contains("2.jsonl") && said.contains("is refused"), "{said}");
+    assert_eq!((told(&said, "files done"), told(&said, "new rows")), (1, 15), "{said}");
+    assert_eq!(desk.rows(["order"]), [15]);
+}
+
+#[test]
 fn a_back_fill_that_is_killed_again_and_again_ends_with_each_row_once() {
     let desk = orders();
     for file in 0..6_u64 {
@@ -437,8 +451,7 @@ fn the_rows_before_one_that_the_database_fails_at_are_in() {
                  FROM generate_series(1, 5000) AS id";
     let said = desk.tripline("backfill", &["--postgres", &server.url(), "--query", query], 2);
     assert!(said.contains("division by zero") && said.contains("what came before is in"), "{said}");
-    desk.tripline("publish", &[], 0);
-    assert_eq!(desk.rows(["order"]), [3_999]);
+    assert_eq!((told(&said, "new rows"), desk.rows(["order"])), (3_999, [3_999]));
 }
 
 #[test]

@@ -129,7 +129,7 @@ pub async fn run(arguments: &BackfillArguments) -> anyhow::Result<ExitCode> {
         publish_every: arguments.publish_every,
     };
     let at_once = work.at_once;
-    let sum = work.run(sources, bytes).await?;
+    let mut sum = work.run(sources, bytes).await;
     for note in &sum.notes {
         println!("note: {note}");
     }
@@ -142,6 +142,9 @@ pub async fn run(arguments: &BackfillArguments) -> anyhow::Result<ExitCode> {
     let rate = grouped((sum.records as f64 / seconds.max(0.001)) as u64);
     println!("time                {seconds:>10.2} s   {rate} records/s, {} at a time", files(at_once));
     println!("lake                {}", arguments.lake.lake);
+    if let Some(fault) = sum.fault.take() {
+        return Err(fault.context("the back-fill ended before its time"));
+    }
     Ok(if sum.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -1,6 +1,7 @@
 //! Sources side by side: each worker takes the next one, and one place counts and publishes.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
@@ -14,7 +15,7 @@ use tripline_lake::publish::Publisher;
 use super::feed::{Feed, FeedOptions, Rows, Source, open};
 use crate::objects::BucketOptions;
 use crate::publish::all;
-use crate::send::{INVOCATION_MS, Outcome, send};
+use crate::send::{INVOCATION_MS, Outcome, send_counted};
 use crate::text::grouped;
 
 /// What there is to do, and with what.
@@ -46,6 +47,8 @@ pub(super) struct Sum {
     pub(super) notes: Vec<String>,
     /// Sources that could not be read as a whole, and lanes that stand still.
     failed: u64,
+    /// What ended the work before its time.
+    pub(super) fault: Option<anyhow::Error>,
 }
 
 impl Sum {
@@ -65,13 +68,15 @@ enum Told {
     Note(String),
     /// A source cannot be read; the others can.
     Unreadable(String),
+    /// A sink does not take rows, or the database does not give them.
+    Failed(anyhow::Error),
 }
 
 impl Work {
-    /// Works until every source is done or one of the sinks fails.
-    pub(super) async fn run(self, sources: Vec<Source>, bytes: u64) -> anyhow::Result<Sum> {
+    /// Works until every source is done, or a sink, the database or publishing fails; publishes what is in.
+    pub(super) async fn run(self, sources: Vec<Source>, bytes: u64) -> Sum {
         let (to, mut told) = mpsc::channel(self.at_once * 2);
-        let queue: Arc<Mutex<VecDeque<Source>>> = Arc::new(Mutex::new(sources.into()));
+        let queue = Arc::new(Queue { sources: Mutex::new(sources.into()), closed: AtomicBool::new(false) });
         let mut workers = JoinSet::new();
         let options = FeedOptions {
             buckets: self.buckets.clone(),
@@ -80,10 +85,13 @@ impl Work {
         };
         for _ in 0..self.at_once {
             let (queue, ingest) = (Arc::clone(&queue), Arc::clone(&self.ingest));
-            let worker = Worker { ingest, options: options.clone(), to: to.clone() };
+            let worker = Worker { ingest, options: options.clone(), to: to.clone(), queue };
             workers.spawn(async move {
-                while let Some(source) = next(&queue) {
-                    worker.work(&source).await.with_context(|| source.name())?;
+                while let Some(source) = worker.queue.next() {
+                    if let Err(error) = worker.work(&source).await.with_context(|| source.name()) {
+                        worker.queue.close();
+                        worker.tell(Told::Failed(error)).await?;
+                    }
                 }
                 anyhow::Ok(())
             });
@@ -103,8 +111,11 @@ impl Work {
                     ));
                     batches += 1;
                     if batches.is_multiple_of(self.publish_every) {
-                        self.publish(&mut sum).await?;
+                        self.publish_or_close(&mut sum, &queue).await;
                     }
+                }
+                Told::Failed(error) => {
+                    sum.fault.get_or_insert(error);
                 }
                 Told::Done => sum.done += 1,
                 Told::Note(note) => sum.notes.push(note),
@@ -115,12 +126,21 @@ impl Work {
             }
         }
         while let Some(worker) = workers.join_next().await {
-            worker??;
+            if let Err(error) = worker.map_err(anyhow::Error::from).flatten() {
+                sum.fault.get_or_insert(error);
+            }
         }
         bar.set_message("publishing");
-        self.publish(&mut sum).await?;
+        self.publish_or_close(&mut sum, &queue).await;
         bar.finish_and_clear();
-        Ok(sum)
+        sum
+    }
+
+    async fn publish_or_close(&self, sum: &mut Sum, queue: &Queue) {
+        if let Err(error) = self.publish(sum).await {
+            queue.close();
+            sum.fault.get_or_insert(error);
+        }
     }
 
     async fn publish(&self, sum: &mut Sum) -> anyhow::Result<()> {
@@ -139,8 +159,26 @@ impl Work {
     }
 }
 
-fn next(queue: &Mutex<VecDeque<Source>>) -> Option<Source> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+/// Sources that nobody works on yet.
+struct Queue {
+    sources: Mutex<VecDeque<Source>>,
+    closed: AtomicBool,
+}
+
+impl Queue {
+    fn next(&self) -> Option<Source> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() { None } else { sources.pop_front() }
+    }
+
+    /// No other source is begun, and those under way end with their batches.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
 }
 
 /// Takes sources in, one after the other.
@@ -148,6 +186,7 @@ struct Worker {
     ingest: Arc<Ingest>,
     options: FeedOptions,
     to: mpsc::Sender<Told>,
+    queue: Arc<Queue>,
 }
 
 impl Worker {
@@ -162,6 +201,9 @@ impl Worker {
         let Feed { lane, mut rows } = feed;
         let mut bytes_told = 0;
         while let Some(next) = rows.recv().await {
+            if self.queue.is_closed() {
+                return Ok(());
+            }
             let (batch, bytes) = match next {
                 Ok(Rows::Batch(batch, bytes)) => (batch, bytes),
                 Ok(Rows::Event(body)) => {
@@ -191,9 +233,12 @@ impl Worker {
                 self.tell(Told::Note(note)).await?;
             }
             let Some(lane) = &lane else { continue };
-            let outcome = send(&self.ingest, Place::of(lane), &batch.source_records()).await?;
+            let mut outcome = Outcome::default();
+            let sent =
+                send_counted(&self.ingest, Place::of(lane), &batch.source_records(), &mut outcome).await;
             let records = batch.records.len() as u64;
             self.tell(Told::Batch { records, outcome, bytes: bytes.saturating_sub(bytes_told) }).await?;
+            sent?;
             bytes_told = bytes_told.max(bytes);
         }
         bail!("its reader ended without a word; please report it")
