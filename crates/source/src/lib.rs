@@ -289,7 +289,7 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
 /// # Errors
 /// [`SourceError`] when the file cannot be read, or holds trips or JSON in a form that is not read.
 pub fn open(path: &Path) -> Result<Source, SourceError> {
-    open_file(path, Form { whole: false, events: true })
+    open_file(path, path, Form { whole: false, events: true })
 }
 
 /// As [`open`], for a file that is known to be complete: its last line counts whether anything ends
@@ -298,26 +298,27 @@ pub fn open(path: &Path) -> Result<Source, SourceError> {
 /// # Errors
 /// As for [`open`].
 pub fn open_whole(path: &Path) -> Result<Source, SourceError> {
-    open_file(path, Form { whole: true, events: true })
+    open_file(path, path, Form { whole: true, events: true })
 }
 
-fn open_file(path: &Path, form: Form) -> Result<Source, SourceError> {
-    let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
+/// `name`: what the file is called in messages.
+fn open_file(path: &Path, name: &Path, form: Form) -> Result<Source, SourceError> {
+    let unreadable = |error| SourceError::Unreadable { path: name.to_owned(), error };
     let url = file_url(path).map_err(unreadable)?;
     #[cfg(feature = "parquet")]
     if parquet::is_parquet(path).map_err(unreadable)? {
-        let wrong = |error| SourceError::Parquet { path: path.to_owned(), error };
+        let wrong = |error| SourceError::Parquet { path: name.to_owned(), error };
         let (rows, epoch, progress) = parquet::ParquetTrips::open(path).map_err(wrong)?;
         let partition = SourcePartition { source: url, epoch, partition: SHARD.to_owned() };
         return Ok(Source::Records(RecordSource {
-            path: path.to_owned(),
+            path: name.to_owned(),
             partition,
             progress,
             rows: Rows::Parquet(Box::new(rows)),
         }));
     }
     let text = text::open(path).map_err(unreadable)?;
-    from_text(path, url, text, form)
+    from_text(name, url, text, form)
 }
 
 /// Opens an object of a bucket as its bytes come: JSON lines, or trip records as CSV. It is complete, and its
@@ -342,7 +343,8 @@ pub fn open_object(
 /// # Errors
 /// As for [`open`].
 pub fn open_fetched(object: &ObjectId, path: &Path) -> Result<RecordSource, SourceError> {
-    of_object(object, open_file(path, Form { whole: true, events: false })?)
+    let name = PathBuf::from(object.url());
+    of_object(object, open_file(path, &name, Form { whole: true, events: false })?)
 }
 
 fn of_object(object: &ObjectId, source: Source) -> Result<RecordSource, SourceError> {

@@ -11,7 +11,8 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 use tripline_source::{
-    Entry, HeaderError, NumberedRecord, RecordSource, SHARD, Source, SourceError, files, open, open_whole,
+    Entry, HeaderError, NumberedRecord, ObjectId, RecordSource, SHARD, Source, SourceError, files, open,
+    open_fetched, open_whole,
 };
 
 fn sample(name: &str) -> PathBuf {
@@ -394,4 +395,25 @@ fn a_gzip_file_that_is_cut_short_gives_its_good_lines_and_then_an_error() {
         matches!(&error, SourceError::Interrupted { position, .. } if *position == good as u64 + 1),
         "{error}"
     );
+}
+
+#[test]
+fn an_object_that_was_brought_here_is_told_by_its_own_name() {
+    let folder = Folder::new();
+    let cut = gzip(vec![b'{'; 100_000]);
+    let object = |key| ObjectId::new("trips", key, "0");
+    for (key, content) in [
+        ("2019/bad.csv", b"a,b\n1,2\n".to_vec()),
+        ("2019/bad.parquet", b"PAR1 and no more".to_vec()),
+        ("2019/bad.json", b"{\n}\n".to_vec()),
+        ("2019/cut.json.gz", cut[..cut.len() / 2].to_vec()),
+    ] {
+        let path = folder.write("spooled", content);
+        let error = match open_fetched(&object(key), &path) {
+            Ok(mut records) => records.find_map(Result::err).unwrap(),
+            Err(error) => error,
+        };
+        let told = error.to_string();
+        assert!(told.starts_with(&format!("s3://trips/{key}: ")) && !told.contains("spooled"), "{told}");
+    }
 }
