@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use tripline_lake::store::lies_below;
 
-use crate::objects::{Bucket, BucketOptions, ObjectKey};
+use crate::objects::{Buckets, ObjectKey};
 use crate::source;
 
 /// A file, here or in a bucket.
@@ -51,12 +51,11 @@ impl Input {
 ///
 /// # Errors
 /// When a name means no file, or a bucket cannot be listed.
-pub(crate) async fn expand(names: &[String], buckets: &BucketOptions) -> anyhow::Result<Vec<Input>> {
+pub(crate) async fn expand(names: &[String], buckets: &Buckets) -> anyhow::Result<Vec<Input>> {
     let mut inputs: Vec<Input> = Vec::new();
     for name in names {
         if name.starts_with("s3://") {
-            let (bucket, prefix) = Bucket::connect(name, buckets).await?;
-            inputs.extend(bucket.list(&prefix).await?.into_iter().map(Input::Object));
+            inputs.extend(buckets.list(name).await?.into_iter().map(Input::Object));
             continue;
         }
         let path = Path::new(name);

@@ -1,18 +1,26 @@
 //! Objects of a bucket, brought here one by one as they are read.
 
+use std::collections::HashMap;
 use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder, Region};
 use aws_sdk_s3::error::DisplayErrorContext;
 use tempfile::NamedTempFile;
+use tokio::sync::Mutex;
 
 use crate::source::ObjectId;
 
-/// Tries to bring an object here, each from its beginning; a connection may break in the middle of it.
+/// Tries to bring an object here, each from its beginning, and the wait before the second; each further one waits
+/// twice as long. A connection may break in the middle of it; what the server refuses the SDK has tried again.
 const TRIES: u32 = 3;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+const NO_ROOM: &str = "there is no room for it in the folder for temporary files (TMPDIR)";
 
 /// How buckets are reached.
 #[derive(Clone, Debug, Default)]
@@ -39,19 +47,52 @@ impl ObjectKey {
     }
 }
 
+/// Buckets, each connected once.
+#[derive(Debug, Default)]
+pub(crate) struct Buckets {
+    options: BucketOptions,
+    connected: Mutex<HashMap<String, Arc<Bucket>>>,
+}
+
+impl Buckets {
+    pub(crate) fn new(options: BucketOptions) -> Self {
+        Self { options, connected: Mutex::default() }
+    }
+
+    /// The objects of `s3://bucket/prefix`: see [`Bucket::list`].
+    pub(crate) async fn list(&self, url: &str) -> anyhow::Result<Vec<ObjectKey>> {
+        let rest = url.strip_prefix("s3://").unwrap_or(url);
+        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        ensure!(!name.is_empty(), "'{url}' names no bucket: give s3://bucket/prefix");
+        self.bucket(name).await.list(prefix).await
+    }
+
+    /// The object as a file that goes when it is dropped.
+    pub(crate) async fn fetch(&self, object: &ObjectKey) -> anyhow::Result<NamedTempFile> {
+        self.bucket(object.id.bucket()).await.fetch(object).await
+    }
+
+    async fn bucket(&self, name: &str) -> Arc<Bucket> {
+        let mut connected = self.connected.lock().await;
+        if let Some(bucket) = connected.get(name) {
+            return Arc::clone(bucket);
+        }
+        let bucket = Arc::new(Bucket::connect(name, &self.options).await);
+        connected.insert(name.to_owned(), Arc::clone(&bucket));
+        bucket
+    }
+}
+
 /// A bucket.
 #[derive(Debug)]
-pub(crate) struct Bucket {
+struct Bucket {
     client: Client,
     name: String,
 }
 
 impl Bucket {
-    /// The bucket and the prefix of `s3://bucket/prefix`. Nothing is asked of it yet.
-    pub(crate) async fn connect(url: &str, options: &BucketOptions) -> anyhow::Result<(Self, String)> {
-        let rest = url.strip_prefix("s3://").unwrap_or(url);
-        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        ensure!(!name.is_empty(), "'{url}' names no bucket: give s3://bucket/prefix");
+    /// Nothing is asked of it yet.
+    async fn connect(name: &str, options: &BucketOptions) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(region) = &options.region {
             loader = loader.region(Region::new(region.clone()));
@@ -71,19 +112,19 @@ impl Bucket {
         }
         // Bucket names with dots fit no certificate, and other servers have no names for buckets.
         builder = builder.force_path_style(endpoint.is_some() || name.contains('.'));
-        Ok((Self { client: Client::from_conf(builder.build()), name: name.to_owned() }, prefix.to_owned()))
+        Self { client: Client::from_conf(builder.build()), name: name.to_owned() }
     }
 
     /// The objects below a prefix in the order of their keys, without those that hold nothing and without
     /// README.md.
-    pub(crate) async fn list(&self, prefix: &str) -> anyhow::Result<Vec<ObjectKey>> {
+    async fn list(&self, prefix: &str) -> anyhow::Result<Vec<ObjectKey>> {
         let place = format!("s3://{}/{prefix}", self.name);
         let mut objects = Vec::new();
         let mut pages =
             self.client.list_objects_v2().bucket(&self.name).prefix(prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| {
-                anyhow::anyhow!(
+                anyhow!(
                     "cannot list {place}: {}; allow s3:ListBucket, or give --bucket-region or --no-sign-request",
                     DisplayErrorContext(&error)
                 )
@@ -101,42 +142,69 @@ impl Bucket {
         Ok(objects)
     }
 
-    /// The object as a file that goes when it is dropped.
-    pub(crate) async fn fetch(&self, object: &ObjectKey) -> anyhow::Result<NamedTempFile> {
-        let mut tries = 1;
+    async fn fetch(&self, object: &ObjectKey) -> anyhow::Result<NamedTempFile> {
+        let (mut tries, mut wait) = (1, FIRST_WAIT);
         loop {
-            match self.fetch_once(object).await {
-                Err(error) if tries == TRIES => {
-                    return Err(error).with_context(|| format!("cannot read {}", object.url()));
-                }
-                Err(_) => tries += 1,
+            let missed = match self.fetch_once(object).await {
                 Ok(file) => return Ok(file),
+                Err(missed) => missed,
+            };
+            if tries == TRIES || !missed.may_pass {
+                return Err(missed.error.context(format!("cannot read {}", object.url())));
             }
+            tokio::time::sleep(wait).await;
+            (tries, wait) = (tries + 1, wait * 2);
         }
     }
 
-    async fn fetch_once(&self, object: &ObjectKey) -> anyhow::Result<NamedTempFile> {
+    async fn fetch_once(&self, object: &ObjectKey) -> Result<NamedTempFile, Missed> {
         // What it holds may be decided by its name.
         let name = object.id.key().rsplit('/').next().unwrap_or_default();
         let suffix = format!("-{}", name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_"));
-        let mut file = tempfile::Builder::new()
-            .prefix("tripline-")
-            .suffix(&suffix)
-            .tempfile()
-            .context("there is no room for it in the folder for temporary files (TMPDIR)")?;
+        let file = tempfile::Builder::new().prefix("tripline-").suffix(&suffix).tempfile();
+        let mut file = file.context(NO_ROOM)?;
         let answer = self.client.get_object().bucket(&self.name).key(object.id.key()).send().await;
-        let answer = answer.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(&error)))?;
+        let answer = answer.map_err(|error| Missed {
+            may_pass: error.raw_response().is_none_or(|answer| !answer.status().is_client_error()),
+            error: anyhow!("{}", DisplayErrorContext(&error)),
+        })?;
         let tag = answer.e_tag().unwrap_or_default().trim_matches('"');
-        ensure!(tag == object.id.tag(), "it was written anew since it was listed: run the command again");
+        if tag != object.id.tag() {
+            return Err(anyhow!("it was written anew since it was listed: run the command again").into());
+        }
         let mut body = answer.body;
         let mut bytes = 0;
-        while let Some(part) = body.try_next().await.context("the answer breaks off")? {
-            file.write_all(&part)
-                .context("there is no room for it in the folder for temporary files (TMPDIR)")?;
+        while let Some(part) =
+            body.try_next().await.context("the answer breaks off").map_err(Missed::for_now)?
+        {
+            file.write_all(&part).context(NO_ROOM)?;
             bytes += part.len() as u64;
         }
-        ensure!(bytes == object.bytes, "it has {bytes} bytes, and had {} when it was listed", object.bytes);
-        file.flush()?;
+        if bytes != object.bytes {
+            let error = anyhow!("it has {bytes} bytes, and had {} when it was listed", object.bytes);
+            return Err(Missed::for_now(error));
+        }
+        file.flush().context(NO_ROOM)?;
         Ok(file)
+    }
+}
+
+/// Why an object did not come.
+struct Missed {
+    error: anyhow::Error,
+    /// Another try may bring it.
+    may_pass: bool,
+}
+
+impl Missed {
+    const fn for_now(error: anyhow::Error) -> Self {
+        Self { error, may_pass: true }
+    }
+}
+
+/// For good, if nothing else is said.
+impl From<anyhow::Error> for Missed {
+    fn from(error: anyhow::Error) -> Self {
+        Self { error, may_pass: false }
     }
 }

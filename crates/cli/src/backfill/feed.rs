@@ -1,12 +1,14 @@
 //! Rows on their way from a file, an object or a query: read ahead by one batch.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tripline_model::source::SourcePartition;
 
 use super::postgres::Query;
 use crate::input::Input;
-use crate::objects::{Bucket, BucketOptions};
+use crate::objects::Buckets;
 use crate::source::{self, RecordSource, RowBatch, RowBatches};
 
 /// What is read.
@@ -55,7 +57,7 @@ pub(super) struct Feed {
 /// How sources are read.
 #[derive(Clone, Debug)]
 pub(super) struct FeedOptions {
-    pub(super) buckets: BucketOptions,
+    pub(super) buckets: Arc<Buckets>,
     pub(super) source_epoch: String,
     /// Rows of a batch at most.
     pub(super) rows: usize,
@@ -87,9 +89,7 @@ pub(super) async fn open(source: &Source, options: FeedOptions) -> anyhow::Resul
             }
         }
         Source::File(Input::Object(object)) => {
-            let url = format!("s3://{}", object.id.bucket());
-            let (bucket, _) = Bucket::connect(&url, &options.buckets).await?;
-            let spooled = bucket.fetch(object).await?;
+            let spooled = options.buckets.fetch(object).await?;
             let lane = object.id.lane(&options.source_epoch);
             let id = object.id.clone();
             tokio::task::spawn_blocking(move || match source::open_fetched(&id, spooled.path()) {

@@ -19,7 +19,7 @@ use tripline_lake::{Environment, Lake};
 
 use crate::input::{expand, refuse_those_below};
 use crate::lake::{FormatArguments, LakeArguments};
-use crate::objects::BucketOptions;
+use crate::objects::{BucketOptions, Buckets};
 use crate::sinks::SinkArguments;
 use crate::text::{grouped, size};
 use feed::Source;
@@ -75,17 +75,17 @@ pub struct BackfillArguments {
 }
 
 impl BackfillArguments {
-    fn buckets(&self) -> BucketOptions {
+    fn buckets(&self) -> Buckets {
         let (region, endpoint) = (self.bucket_region.clone(), self.lake.stores.s3_endpoint.clone());
-        BucketOptions { region, endpoint, unsigned: self.no_sign_request }
+        Buckets::new(BucketOptions { region, endpoint, unsigned: self.no_sign_request })
     }
 
-    async fn sources(&self, lake: &str) -> anyhow::Result<Vec<Source>> {
+    async fn sources(&self, lake: &str, buckets: &Buckets) -> anyhow::Result<Vec<Source>> {
         if let (Some(url), Some(query)) = (&self.postgres, &self.query) {
             let query = postgres::Query::new(url, query, self.source_name.as_deref())?;
             return Ok(vec![Source::Query(Box::new(query))]);
         }
-        let inputs = expand(&self.input, &self.buckets()).await?;
+        let inputs = expand(&self.input, buckets).await?;
         refuse_those_below(lake, &inputs)?;
         Ok(inputs.into_iter().map(Source::File).collect())
     }
@@ -103,7 +103,8 @@ impl BackfillArguments {
 /// When the lake or another sink cannot be used. What is in stays, and the same command goes on from there.
 pub async fn run(arguments: &BackfillArguments) -> anyhow::Result<ExitCode> {
     let (pipeline, store) = arguments.lake.open().await?;
-    let sources = arguments.sources(&store.location()).await?;
+    let buckets = Arc::new(arguments.buckets());
+    let sources = arguments.sources(&store.location(), &buckets).await?;
     let bytes: u64 = sources.iter().map(Source::bytes).sum();
     if arguments.dry_run {
         for source in &sources {
@@ -121,7 +122,7 @@ pub async fn run(arguments: &BackfillArguments) -> anyhow::Result<ExitCode> {
     let (began, count) = (Instant::now(), sources.len());
     let work = Work {
         ingest: Arc::new(ingest),
-        buckets: arguments.buckets(),
+        buckets,
         source_epoch: arguments.source_epoch.clone(),
         rows: usize::try_from(arguments.rows_per_range)?,
         at_once: arguments.at_once().min(count),

@@ -13,7 +13,7 @@ use tripline_lake::clock::{Clock as _, SystemClock};
 use tripline_lake::publish::Publisher;
 
 use super::feed::{Feed, FeedOptions, Rows, Source, open};
-use crate::objects::BucketOptions;
+use crate::objects::Buckets;
 use crate::publish::all;
 use crate::send::{INVOCATION_MS, Outcome, send_counted};
 use crate::text::grouped;
@@ -21,7 +21,7 @@ use crate::text::grouped;
 /// What there is to do, and with what.
 pub(super) struct Work {
     pub(super) ingest: Arc<Ingest>,
-    pub(super) buckets: BucketOptions,
+    pub(super) buckets: Arc<Buckets>,
     pub(super) source_epoch: String,
     /// Rows of a batch at most.
     pub(super) rows: usize,
@@ -79,7 +79,7 @@ impl Work {
         let queue = Arc::new(Queue { sources: Mutex::new(sources.into()), closed: AtomicBool::new(false) });
         let mut workers = JoinSet::new();
         let options = FeedOptions {
-            buckets: self.buckets.clone(),
+            buckets: Arc::clone(&self.buckets),
             source_epoch: self.source_epoch.clone(),
             rows: self.rows,
         };

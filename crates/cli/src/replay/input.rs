@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::event::{Event, time_of};
 use super::order::{Events, Merge, Window, sorted};
 use crate::input::Input;
-use crate::objects::{Bucket, BucketOptions, ObjectKey};
+use crate::objects::{BucketOptions, Buckets, ObjectKey};
 use crate::source::{self, Entry, Progress, RecordSource, Source};
 
 /// Events handed over at a time.
@@ -104,7 +104,7 @@ fn read(
     stats: &Arc<ReadStats>,
     to: &mpsc::Sender<Handed>,
 ) -> anyhow::Result<()> {
-    let mut spool = Spool { options: options.buckets.clone(), runtime: None };
+    let mut spool = Spool { buckets: Buckets::new(options.buckets.clone()), runtime: None };
     let attribute = options.attribute.clone();
     let (count, opened) = (inputs.len(), Arc::clone(stats));
     let open = move |(file, input): (u32, Input)| -> anyhow::Result<Events> {
@@ -156,7 +156,7 @@ fn read(
 
 /// Brings objects here, by a runtime of the reading thread.
 struct Spool {
-    options: BucketOptions,
+    buckets: Buckets,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -166,10 +166,7 @@ impl Spool {
             Some(runtime) => runtime,
             None => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         };
-        let fetched = runtime.block_on(async {
-            let (bucket, _) = Bucket::connect(&format!("s3://{}", object.id.bucket()), &self.options).await?;
-            bucket.fetch(object).await
-        });
+        let fetched = runtime.block_on(self.buckets.fetch(object));
         self.runtime = Some(runtime);
         fetched
     }

@@ -24,7 +24,7 @@ use tripline_model::time;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::input::{Input, expand};
-use crate::objects::BucketOptions;
+use crate::objects::{BucketOptions, Buckets};
 use checkpoint::Checkpoint;
 use engine::{Engine, EngineOptions, Outcome};
 use input::{Order, ReadOptions, ReadStats};
@@ -248,7 +248,7 @@ fn instant(text: &str) -> Result<i64, String> {
 /// When a source or the target cannot be used. What was sent by then is told on standard error, and kept
 /// in the checkpoint.
 pub async fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
-    let inputs = expand(&arguments.sources(), &arguments.buckets()).await?;
+    let inputs = expand(&arguments.sources(), &Buckets::new(arguments.buckets())).await?;
     let (files, bytes) = (inputs.len() as u64, inputs.iter().map(Input::bytes).sum());
     let fingerprint = arguments.fingerprint(&inputs);
     let found = match &arguments.checkpoint {
