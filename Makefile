@@ -122,7 +122,7 @@ build: ## Optimised binaries of the functions and the tool, in target/release
 	$(CARGO) build --release --workspace
 
 package: ## Zips of both functions with a pipeline, in target/lambda: ARCH=x86_64 or arm64, PIPELINE=taxi, KAFKA=1
-	PATH="$$PATH:$(VENV)/bin" CARGO="$(CARGO)" KAFKA="$(KAFKA)" infra/build.sh $(ARCH) pipelines/$(PIPELINE)
+	PATH="$(VENV)/bin:$$PATH" CARGO="$(CARGO)" KAFKA="$(KAFKA)" infra/build.sh $(ARCH) pipelines/$(PIPELINE)
 
 template: infra/cdk/node_modules/.package-lock.json ## Templates for CloudFormation alone, in target/infra: PIPELINE=taxi
 	cd infra/cdk && npm run --silent build && node build/template.js $(abspath $(TARGET))/infra $(PIPELINE)

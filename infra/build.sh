@@ -28,7 +28,7 @@ esac
 command -v "$cargo" > /dev/null || lacks "Rust is not installed: https://rustup.rs"
 "$cargo" lambda --version > /dev/null 2>&1 || lacks "cargo-lambda is not installed; it brings zig along:" \
   "    python3 -m venv ~/.cargo-lambda && ~/.cargo-lambda/bin/pip install cargo-lambda && PATH=~/.cargo-lambda/bin:\$PATH make package"
-command -v zig > /dev/null || command -v python-zig > /dev/null || python3 -m ziglang version > /dev/null 2>&1 \
+command -v zig > /dev/null || python3 -m ziglang version > /dev/null 2>&1 \
   || lacks "zig is not installed, which links for Lambda's glibc: pip install ziglang"
 [[ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]] \
   || lacks "Rust's library for $architecture is not installed: rustup target add $target"
