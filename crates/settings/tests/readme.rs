@@ -57,3 +57,70 @@ fn every_reason_of_a_dead_letter_is_explained() {
         .collect();
     assert_eq!(explained, all);
 }
+
+#[test]
+fn every_variable_that_the_documents_name_is_there() {
+    let root = readme().parent().unwrap().to_owned();
+    let known: Vec<&str> = variables().map(|variable| variable.name).collect();
+    let mut documents = vec![root.join("README.md")];
+    documents.extend(fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    let is_part = |character: char| matches!(character, 'A'..='Z' | '0'..='9' | '_');
+    let mut named = 0;
+    for document in documents.iter().filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let text = fs::read_to_string(document).unwrap();
+        for word in text.split('`').filter(|word| !word.contains(char::is_whitespace)) {
+            let end = |rest: &str| rest.find(|character| !is_part(character)).unwrap_or(rest.len());
+            // Whole, or the end of one: `…_BULK_BYTES`.
+            let found = match (word.strip_prefix("TRIPLINE_"), word.strip_prefix('…')) {
+                // Of a family: `TRIPLINE_KAFKA_…`.
+                (Some(rest), _) if rest[end(rest)..].starts_with('…') => {
+                    known.iter().any(|name| name.starts_with(&word[..9 + end(rest)]))
+                }
+                (Some(rest), _) => known.contains(&&word[..9 + end(rest)]),
+                (None, Some(rest)) if rest.starts_with('_') => known.iter().any(|name| name.ends_with(rest)),
+                _ => continue,
+            };
+            named += 1;
+            assert!(found, "{}: there is no `{word}`", document.display());
+        }
+    }
+    assert!(named > 100, "the documents name {named}");
+}
+
+/// A heading as the end of a link to it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|character| character.is_alphanumeric() || " -_".contains(*character));
+    kept.flat_map(char::to_lowercase)
+        .map(|character| if character == ' ' { '-' } else { character })
+        .collect()
+}
+
+#[test]
+fn every_link_within_the_documents_leads_somewhere() {
+    let root = readme().parent().unwrap().to_owned();
+    let named = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "infra/README.md", "fuzz/README.md"];
+    let mut documents: Vec<PathBuf> = named.iter().map(|name| root.join(name)).collect();
+    documents.push(root.join("tests/servers/README.md"));
+    documents.extend(fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    let mut links = 0;
+    for document in documents.iter().filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let text = fs::read_to_string(document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            if link.contains("://") {
+                continue;
+            }
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if path.is_empty() { document.clone() } else { document.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: there is no {link}", document.display());
+            links += 1;
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                let headings = text.lines().filter(|line| line.starts_with('#'));
+                let mut anchors = headings.map(|line| anchor(line.trim_start_matches('#').trim()));
+                assert!(anchors.any(|found| found == heading), "{}: there is no {link}", document.display());
+            }
+        }
+    }
+    assert!(links > 20, "there are {links} links");
+}
