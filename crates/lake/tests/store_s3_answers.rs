@@ -19,6 +19,8 @@ enum Say {
     Answer(u16, String),
     /// Closes the connection when the request has come.
     HangUp,
+    /// An object, whose bytes break off in the answers to the first so many requests.
+    BreakOff(usize),
 }
 
 /// A server that says the same to every request, and keeps the requests' heads.
@@ -42,7 +44,16 @@ async fn scripted(say: Say) -> Scripted {
         for stream in listener.incoming() {
             let (mut stream, say) = (stream.unwrap(), say.clone());
             let Some(head) = read_request(&mut stream) else { continue };
-            count.fetch_add(1, Ordering::SeqCst);
+            let before = count.fetch_add(1, Ordering::SeqCst);
+            if let Say::BreakOff(times) = say {
+                let body = if before < times { "who" } else { "whole" };
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 X\r\ncontent-length: 5\r\netag: \"a\"\r\nlast-modified: Tue, 24 Nov 2026 17:00:00 \
+                     GMT\r\nconnection: close\r\n\r\n{body}"
+                );
+                continue;
+            }
             let is_head = head.starts_with("HEAD");
             keep.lock().unwrap().push(head);
             if let Say::Answer(status, body) = say {
@@ -232,4 +243,15 @@ async fn an_answer_without_a_body_of_errors_is_read_by_its_status() {
     assert!(server.store.head("key").await.is_err());
     assert_eq!(server.store.get("key").await.unwrap(), None);
     assert_eq!(server.store.head("key").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_object_whose_bytes_break_off_is_read_again_some_times() {
+    let once = scripted(Say::BreakOff(1)).await;
+    assert_eq!(once.store.get("key").await.unwrap().unwrap().body, Bytes::from("whole"));
+    assert_eq!(once.requests.load(Ordering::SeqCst), 2);
+    let always = scripted(Say::BreakOff(usize::MAX)).await;
+    let error = always.store.get("key").await.unwrap_err().to_string();
+    assert!(error.contains("the answer broke off") && error.contains("try again"), "{error}");
+    assert_eq!(always.requests.load(Ordering::SeqCst), 3);
 }

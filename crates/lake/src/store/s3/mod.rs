@@ -37,6 +37,11 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 /// One attempt to send a part, which may have tens of megabytes, or to join many parts.
 const LONG_ATTEMPT: Duration = Duration::from_secs(90);
 
+/// Tries of an object whose bytes break off, or are not those that their checksum is of, and the pause after the first.
+const READ_TRIES: u32 = 3;
+const READ_PAUSE: Duration = Duration::from_millis(100);
+const READ: &str = "read";
+
 /// Keys in one answer to a listing (Amazon S3 API reference, ListObjectsV2).
 const PAGE: usize = 1000;
 
@@ -50,6 +55,14 @@ pub struct S3Store {
     root: String,
     /// Whether any answer has shown that the bucket exists.
     bucket_seen: AtomicBool,
+}
+
+/// Why an object was not read.
+enum Broken {
+    /// Its bytes broke off: they may come whole the next time.
+    Off(StoreError),
+    /// Another try is no use, or was made by the SDK.
+    For(StoreError),
 }
 
 /// A client for the S3 server that the options name; `None` where no region is known. Asks nothing of the server yet.
@@ -175,11 +188,9 @@ fn completed_part(number: i32, tag: &str) -> CompletedPart {
         .build()
 }
 
-#[async_trait]
-impl ObjectStore for S3Store {
-    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        const ACTION: &str = "read";
-        check_key(ACTION, &self.location(), key)?;
+impl S3Store {
+    /// Reads an object, once.
+    async fn get_once(&self, key: &str) -> Result<Option<Object>, Broken> {
         let sent = self.client.get_object().bucket(&self.bucket).key(self.key(key)).send().await;
         let found = match sent.map_err(Answer::from) {
             Ok(found) => found,
@@ -187,17 +198,35 @@ impl ObjectStore for S3Store {
                 self.saw_bucket();
                 return Ok(None);
             }
-            Err(answer) => return Err(self.fail(ACTION, key)(answer)),
+            Err(answer) => return Err(Broken::For(self.fail(READ, key)(answer))),
         };
         self.saw_bucket();
         let meta = self
             .meta(key, found.content_length, found.e_tag(), found.last_modified())
-            .ok_or_else(|| self.incomplete(ACTION, key, "length, tag or time"))?;
+            .ok_or_else(|| Broken::For(self.incomplete(READ, key, "length, tag or time")))?;
         let body = found.body.collect().await.map_err(|error| {
             let reason = format!("the answer broke off: {}", answer::chain(&error));
-            StoreError::new(ErrorKind::Unknown, ACTION, place(&self.location(), key), reason, "try again")
+            let place = place(&self.location(), key);
+            Broken::Off(StoreError::new(ErrorKind::Unknown, READ, place, reason, "try again"))
         })?;
         Ok(Some(Object { body: body.into_bytes(), meta }))
+    }
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        check_key(READ, &self.location(), key)?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.get_once(key).await {
+                // The SDK repeats a request, but not one whose answer breaks off after it began.
+                Err(Broken::Off(_)) if tries < READ_TRIES => tokio::time::sleep(READ_PAUSE * tries).await,
+                Err(Broken::Off(error) | Broken::For(error)) => return Err(error),
+                Ok(found) => return Ok(found),
+            }
+        }
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError> {
