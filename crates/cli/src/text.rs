@@ -13,6 +13,18 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
+/// 128 bits as UUIDs are written.
+pub(crate) fn uuid(bits: u128) -> String {
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        bits >> 96,
+        bits >> 80 & 0xffff,
+        bits >> 64 & 0xffff,
+        bits >> 48 & 0xffff,
+        bits & 0xffff_ffff_ffff
+    )
+}
+
 /// Bytes in decimal units.
 pub(crate) fn size(bytes: u64) -> String {
     match bytes {

@@ -5,13 +5,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::event::{Event, moved, text_of};
 use super::pace::Pacer;
+use crate::text::uuid;
 
 /// Events that are held back at most; beyond it the next one goes early.
 const MOST_HELD: usize = 200_000;
@@ -215,21 +215,7 @@ impl Stage {
     }
 
     fn key(&self, index: u64, data: &[u8]) -> String {
-        let random = || {
-            let bits = xxh3_128_with_seed(&index.to_le_bytes(), self.options.seed);
-            let mut text = String::with_capacity(36);
-            // As UUIDs are written; a String takes all.
-            let _ = write!(
-                text,
-                "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-                bits >> 96,
-                bits >> 80 & 0xffff,
-                bits >> 64 & 0xffff,
-                bits >> 48 & 0xffff,
-                bits & 0xffff_ffff_ffff
-            );
-            text
-        };
+        let random = || uuid(xxh3_128_with_seed(&index.to_le_bytes(), self.options.seed));
         match &self.options.key {
             KeyRule::Random => random(),
             KeyRule::Payload => format!("{:016x}", xxh3_64(data)),

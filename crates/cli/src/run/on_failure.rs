@@ -81,14 +81,7 @@ impl OnFailure {
 /// These bits as a UUID of this version (RFC 9562: 4 is random, 8 is one's own).
 fn uuid(bits: u128, version: u128) -> String {
     let bits = bits & !(0xf << 76) & !(0x3 << 62) | version << 76 | 0x2 << 62;
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        bits >> 96,
-        bits >> 80 & 0xffff,
-        bits >> 64 & 0xffff,
-        bits >> 48 & 0xffff,
-        bits & 0xffff_ffff_ffff
-    )
+    crate::text::uuid(bits)
 }
 
 /// Bits that nobody else has: keyed by the operating system's randomness.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::ParquetMetaData;
 use tripline_model::batch::metadata;
 use tripline_model::decode::digest;
 
@@ -134,17 +135,16 @@ impl FileContents {
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
+/// What a Parquet file's footer says of it.
+pub(crate) fn labels(footer: &ParquetMetaData) -> Metadata {
+    let pairs = footer.file_metadata().key_value_metadata().into_iter().flatten();
+    pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?))).collect()
+}
+
 /// `None` where the label does not say that this pipeline published the file.
 fn read_parquet(body: Bytes, pipeline: &str) -> Result<Option<FileContents>, Problem> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(body)?;
-    let pairs: Metadata = builder
-        .metadata()
-        .file_metadata()
-        .key_value_metadata()
-        .into_iter()
-        .flatten()
-        .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
-        .collect();
+    let pairs = labels(builder.metadata());
     if pairs.get(file_metadata::PIPELINE).map(String::as_str) != Some(pipeline) {
         return Ok(None);
     }

@@ -21,8 +21,8 @@ use crate::journal::entry::{TableTotals, Totals};
 use crate::lane::Lane;
 use crate::layout::JOURNAL;
 use crate::store::{ObjectStore, StoreError};
-pub(crate) use files::keys;
 use files::{AuditedFile, Verdict};
+pub(crate) use files::{keys, labels};
 
 /// Files that are read at once.
 const FILES_AT_ONCE: usize = 4;

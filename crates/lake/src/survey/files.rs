@@ -6,7 +6,7 @@ use std::io::BufReader;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{Array as _, RecordBatch};
-use arrow_schema::{ArrowError, Metadata, Schema, SchemaRef};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use parquet::arrow::ProjectionMask;
@@ -14,6 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tripline_model::batch::{DEAD_LETTER_TABLE, metadata};
 
 use super::{HOUR_MS, SurveyError, SurveyedFile, SurveyedTable};
+use crate::audit::labels;
 use crate::layout::is_published_name;
 use crate::publish::{FileFormat, file_metadata, offset_zone_schema};
 use crate::store::ObjectStore;
@@ -80,12 +81,7 @@ type Hours = BTreeMap<i64, BTreeMap<String, u64>>;
 
 fn parquet(body: Bytes, pipeline: &str, group: Result<&str, &str>) -> Result<Option<Hours>, ArrowError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(body)?;
-    let labels = builder.metadata().file_metadata().key_value_metadata();
-    let labels: Metadata = labels
-        .into_iter()
-        .flatten()
-        .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
-        .collect();
+    let labels = labels(builder.metadata());
     let Some(time) = labels.get(metadata::TIME_COLUMN).map(String::as_str) else { return Ok(None) };
     if labels.get(file_metadata::PIPELINE).map(String::as_str) != Some(pipeline) {
         return Ok(None);
