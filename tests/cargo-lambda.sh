@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Both functions as `cargo lambda watch` runs them: the sample events in, one of them twice, a lake out
-# that `tripline audit` proves. Once into a folder and once onto the S3 server of tests/servers/s3.
+# Both functions as `cargo lambda watch` runs them: the sample events in, one of them twice, and trips by `tripline run
+# --invoke`, a lake out that `tripline audit` proves. Once into a folder and once onto the S3 server of tests/servers/s3.
 #   tests/cargo-lambda.sh    needs cargo-lambda on the PATH (pip install cargo-lambda)
 # What cannot be had is left out with a line, and fails where CI=true.
 set -euo pipefail
@@ -66,15 +66,24 @@ walk() { # lake, variables…
     *'"entries":5,'*'"rows":70,'*'"more":false,'*) ;;
     *) fail "publish: $summary" ;;
   esac
+  # The tool plays the mapping; it has neither the pipeline nor the lake.
+  summary=$(env -u TRIPLINE_PIPELINE -u TRIPLINE_LAKE "$tripline" run --invoke "http://127.0.0.1:$PORT" \
+    --invoke-publish publish --input "$work/trips.jsonl" --batch-size 100) || fail "run --invoke: $summary"
+  for name in "records read                 250" "250 rows, says the function" "invocations                    3"; do
+    case $summary in
+      *"$name"*) ;;
+      *) fail "\"$name\" is not in the summary: $summary" ;;
+    esac
+  done
   stop_watch
   audit=$(env "$@" "$tripline" audit --pipeline pipelines/taxi --lake "$lake") || fail "$audit"
-  for name in "table trip: 62 rows" "table dead_letter: 8 rows" "every committed record is there exactly once"; do
+  for name in "table trip: 312 rows" "table dead_letter: 8 rows" "every committed record is there exactly once"; do
     case $audit in
       *"$name"*) ;;
       *) fail "\"$name\" is not in the audit: $audit" ;;
     esac
   done
-  echo "cargo lambda: 70 rows, each once, in $lake"
+  echo "cargo lambda: 320 rows, each once, in $lake"
 }
 
 cargo lambda --version >/dev/null 2>&1 || { left_out "cargo-lambda is not installed: pip install cargo-lambda"; exit 0; }
@@ -83,6 +92,9 @@ cargo lambda --version >/dev/null 2>&1 || { left_out "cargo-lambda is not instal
 for function in ingest publish; do cargo build --quiet --bin "$function"; done
 cargo build --quiet --package tripline-cli
 tripline=${CARGO_TARGET_DIR:-target}/debug/tripline
+
+seq 1000000 1000249 | sed 's/.*/{"type":"trip","trip_id":&,"pickup_location_id":140,"pickup_datetime":"2019-03-01T12:00:00Z"}/' \
+  >"$work/trips.jsonl"
 
 walk "$work/lake"
 
