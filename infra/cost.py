@@ -102,7 +102,8 @@ def tripline(events, seconds, shards, files):
 
 def watching():
     """A month's metrics, alarms and dashboard, whatever comes."""
-    metrics = len(CONTRACT["metrics"]["ingest"]) + len(CONTRACT["metrics"]["publish"])
+    told = [metric for part in ("ingest", "publish") for metric in CONTRACT["metrics"][part].values()]
+    metrics = sum(metric["always"] for metric in told)
     return metrics * PRICES["metric_month"] + len(CONTRACT["alarms"]) * PRICES["alarm_month"] + PRICES["dashboard_month"]
 
 

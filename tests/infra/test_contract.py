@@ -14,16 +14,6 @@ def text(*paths):
     return "\n".join((ROOT / path).read_text() for path in paths)
 
 
-def log_calls(code):
-    """What stands between the parentheses of each `tracing::…!(…)`."""
-    for match in re.finditer(r"tracing::\w+!\(", code):
-        depth, end = 1, match.end()
-        while depth:
-            depth += {"(": 1, ")": -1}.get(code[end], 0)
-            end += 1
-        yield code[match.end() : end - 1]
-
-
 def terraform():
     return {file: file.read_text() for file in (ROOT / "infra/terraform").rglob("*.tf")}
 
@@ -41,15 +31,6 @@ class Contract(unittest.TestCase):
         variables = text("infra/terraform/modules/pipeline/variables.tf")
         refused = re.search(r"setintersection\(keys\(var\.environment\), \[(.*?)\]\)", variables, re.DOTALL).group(1)
         self.assertEqual(set(re.findall(r"TRIPLINE_\w+", refused)), set(CONTRACT["environment"]["set_by_module"]))
-
-    def test_the_log_lines_have_the_fields_that_metrics_are_made_of(self):
-        lines = {}
-        for call in log_calls(text("functions/ingest/src/batch.rs", "functions/publish/src/lib.rs")):
-            message = re.findall(r'"([^"]*)"\s*$', call)
-            if message:
-                lines.setdefault(message[0], set()).update(re.findall(r"(?:^|,)\s*(\w+)(?=\s*[,=])", call))
-        for message, fields in CONTRACT["log_fields"].items():
-            self.assertLessEqual(set(fields), lines.get(message, set()), f"the line {message!r}")
 
     def test_no_policy_allows_an_action_with_a_wildcard(self):
         """But for two: what denies, and a key's own policy, which must leave the account in charge."""

@@ -43,7 +43,7 @@ class Cost(unittest.TestCase):
         self.assertAlmostEqual(without_objects, 1e9 * 5_120 / cost.GB * (0.029 + 0.018) + 1e9 * payload / cost.GB * 0.020, places=6)
 
     def test_what_is_watched_is_what_the_contract_has(self):
-        self.assertAlmostEqual(cost.watching(), 19 * 0.30 + 12 * 0.10 + 3)
+        self.assertAlmostEqual(cost.watching(), 21 * 0.30 + 14 * 0.10 + 3)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ pub use start::{StartError, connect_search, open_lake, search_environment};
 use tripline_lake::publish::{FileFormat, PublishOptions};
 use tripline_lake::redrive::AGAIN;
 use tripline_lake::store::StoreOptions;
+use tripline_metrics::Metrics;
 
 /// An environment variable that Tripline reads.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +51,7 @@ pub fn variables() -> impl Iterator<Item = &'static Variable> {
     VARIABLES.iter().chain(sinks).chain(&kinesis::VARIABLES).chain(&kafka::VARIABLES)
 }
 
-const VARIABLES: [Variable; 12] = [
+const VARIABLES: [Variable; 13] = [
     variable("TRIPLINE_PIPELINE", "`pipeline` in the function's package", "folder of the pipeline file"),
     variable(
         "TRIPLINE_LAKE",
@@ -94,6 +95,11 @@ const VARIABLES: [Variable; 12] = [
         "TRIPLINE_S3_PATH_STYLE",
         "`true` with an endpoint",
         "`true`: the bucket goes into the path, not the host name",
+    ),
+    variable(
+        "TRIPLINE_METRICS",
+        "`emf` on Lambda",
+        "`emf`: metrics for CloudWatch, as documents of its embedded metric format in the log; `off`: none",
     ),
     variable("TRIPLINE_LOG", "`info`", "log filter, as in `info,tripline_lake=debug`"),
 ];
@@ -139,6 +145,8 @@ pub struct Settings {
     /// Name of the function, where it is to look at its own event source mappings before anything is
     /// written.
     pub own_function: Option<String>,
+    /// Name of the function by which its metrics are told, where they are.
+    pub metrics_function: Option<String>,
     /// Retention of published entries.
     pub retention: Duration,
     /// Bound of a commit, bytes of unpacked rows.
@@ -186,6 +194,7 @@ impl Settings {
             partial_responses: reader.value("TRIPLINE_PARTIAL_RESPONSES", false, parse_flag),
             sinks: SinkSettings::read(&mut reader),
             own_function: reader.own_function(),
+            metrics_function: reader.metrics_function(),
             retention: reader.value(
                 "TRIPLINE_JOURNAL_RETENTION",
                 PublishOptions::default().retention,
@@ -218,6 +227,15 @@ impl Settings {
             retention: self.retention,
             ..PublishOptions::default()
         }
+    }
+}
+
+impl Settings {
+    /// Where the function's metrics go: to standard output, which Lambda hands to CloudWatch, or nowhere.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let function = self.metrics_function.as_deref();
+        function.map_or_else(Metrics::default, |function| Metrics::of(function, std::io::stdout()))
     }
 }
 
@@ -326,6 +344,16 @@ impl Reader {
             );
         }
         name
+    }
+
+    fn metrics_function(&mut self) -> Option<String> {
+        let name = self.get("AWS_LAMBDA_FUNCTION_NAME");
+        let told = self.value("TRIPLINE_METRICS", name.is_some(), |text| match text {
+            "emf" => Ok(true),
+            "off" => Ok(false),
+            _ => Err("`emf` or `off`"),
+        });
+        told.then(|| name.unwrap_or_else(|| "local".to_owned()))
     }
 
     fn format(&mut self) -> Option<FileFormat> {

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::stream::{self, StreamExt as _};
 use lambda_runtime::Diagnostic;
 use tripline_lake::Lake;
+use tripline_lake::Role;
 use tripline_lake::clock::Clock;
-use tripline_lake::invariants;
 use tripline_lake::journal::{Appended, JournalError};
+use tripline_metrics::Metrics;
 use tripline_model::batch::Counts;
 use tripline_model::pipeline::{Pipeline, Target};
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
@@ -20,6 +21,7 @@ use tripline_stream::sink::SentCounts;
 
 use crate::mapping::{MappingCheck, MappingFault, Mappings};
 use crate::objects::{ObjectError, Objects};
+use crate::observe::observe;
 use crate::sinks::{Cause, Place, Setback, Sinks, Taken};
 
 /// Share of the remaining time that is kept for answering: one tenth, at most a second. A request
@@ -42,6 +44,8 @@ pub struct IngestOptions {
     pub objects: Option<Arc<Objects>>,
     /// Where the function's own event source mappings can be seen; without it they are trusted.
     pub mappings: Option<Arc<dyn Mappings>>,
+    /// Where metrics are told, if anywhere.
+    pub metrics: Metrics,
 }
 
 /// The ingest function, started. Safe to use from concurrent invocations.
@@ -83,6 +87,8 @@ pub struct Batch {
     pub sink_dead_letters: u64,
     /// Source partitions in the batch.
     pub partitions: u64,
+    /// How long each sink took for the source partition that it took longest for, in milliseconds.
+    pub sink_millis: BTreeMap<Role, i64>,
 }
 
 /// What the invocation answers, and what it did.
@@ -214,7 +220,7 @@ impl Ingest {
     pub async fn handle(&self, body: &[u8], deadline_ms: i64) -> Result<Answer, IngestError> {
         let began_ms = self.clock.now_ms();
         let result = self.event(body, self.stop_at(deadline_ms)).await;
-        self.log(&result, began_ms);
+        self.observe(&result, began_ms);
         result
     }
 
@@ -231,13 +237,9 @@ impl Ingest {
         result
     }
 
-    pub(crate) fn log(&self, result: &Result<Answer, IngestError>, began_ms: i64) {
-        match result {
-            Ok(answer) => log(answer, self.clock.now_ms() - began_ms),
-            Err(error) => {
-                tracing::error!(%error, invariant_violations = invariants::take_unreported(), "batch failed")
-            }
-        }
+    /// Leaves a log line and metrics of an invocation that began then.
+    pub(crate) fn observe(&self, result: &Result<Answer, IngestError>, began_ms: i64) {
+        observe(&self.options.metrics, result, began_ms, self.clock.now_ms());
     }
 
     async fn append_all(
@@ -331,7 +333,7 @@ impl From<Failed<'_>> for IngestError {
 impl Batch {
     /// Adds what became of one source partition's records. Returns what must come again.
     pub(crate) fn add(&mut self, taken: Taken) -> Option<Setback> {
-        let Taken { lake, search, streams, letters, setback } = taken;
+        let Taken { lake, search, streams, letters, millis, setback } = taken;
         self.duplicates += lake.duplicates;
         self.counts.add(&lake.counts);
         self.event_time_max_ms = self.event_time_max_ms.max(lake.event_time_max_ms);
@@ -340,6 +342,10 @@ impl Batch {
             *self.dead_letter_reasons.entry(reason).or_default() += count;
         }
         self.search.add(&search);
+        for (role, took) in millis {
+            let longest = self.sink_millis.entry(role).or_default();
+            *longest = took.max(*longest);
+        }
         for (target, counts) in &streams {
             self.streams.entry(*target).or_default().add(counts);
         }
@@ -355,49 +361,4 @@ impl Batch {
         self.bytes += appended.bytes as u64;
         self.puts += u64::from(appended.puts);
     }
-}
-
-/// One line a batch; no payloads.
-fn log(answer: &Answer, millis: i64) {
-    let batch = &answer.batch;
-    if batch.delivered > 0 && batch.duplicates == batch.delivered {
-        tracing::warn!(
-            records = batch.delivered,
-            "every record of the batch was in already: a redelivery, or the mapping was rewound"
-        );
-    }
-    let sent = |target| batch.streams.get(&target).copied().unwrap_or_default();
-    tracing::info!(
-        records = batch.delivered,
-        rows = batch.counts.rows,
-        dead_letters = batch.counts.dead_letters,
-        duplicates = batch.duplicates,
-        watermarks = batch.counts.watermarks,
-        ignored = batch.counts.ignored,
-        unknown_fields = batch.counts.unknown_fields,
-        source_partitions = batch.partitions,
-        entries = batch.entries,
-        bytes = batch.bytes,
-        puts = batch.puts,
-        documents = batch.search.created + batch.search.updated,
-        search_conflicts = batch.search.conflicts,
-        sink_dead_letters = batch.sink_dead_letters,
-        search_requests = batch.search.requests,
-        search_throttled = batch.search.throttled,
-        search_retried = batch.search.retried,
-        search_deleted = batch.search.deleted,
-        search_malformed = batch.search.malformed,
-        search_ignored = batch.search.ignored,
-        search_letters_shown = batch.search.letters_shown,
-        search_letters_not_shown = batch.search.letters_not_shown,
-        search_possible_duplicates = batch.search.possible_duplicates,
-        kinesis_records = sent(Target::Kinesis).taken,
-        kinesis_retried = sent(Target::Kinesis).retried,
-        kinesis_throttled = sent(Target::Kinesis).throttled,
-        kafka_records = sent(Target::Kafka).taken,
-        retried_from = answer.response.failures.len(),
-        invariant_violations = invariants::take_unreported(),
-        millis,
-        "batch"
-    );
 }

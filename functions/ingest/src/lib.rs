@@ -4,6 +4,7 @@ mod batch;
 mod connect;
 pub mod mapping;
 mod objects;
+mod observe;
 pub mod raw_body;
 mod sinks;
 
@@ -31,6 +32,7 @@ pub async fn start(settings: &Settings) -> Result<Ingest, StartError> {
             .own_function
             .clone()
             .map(|function| Arc::new(LambdaMappings::new(function)) as Arc<dyn Mappings>),
+        metrics: settings.metrics(),
     };
     let environment = lake.environment();
     let connected = Connected::new(&settings.sinks, &pipeline, environment).await?;

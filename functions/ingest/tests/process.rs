@@ -63,6 +63,40 @@ async fn dead_letters_are_counted_in_the_log_and_not_shown() {
 }
 
 #[tokio::test]
+async fn a_batch_tells_its_metrics_in_the_log() {
+    let bench = Bench::new().await;
+    let function = start(&taxi(), bench.folder.path(), &[]);
+    for sample in ["trips", "poison"] {
+        function.invoke(Sample::of(sample).body()).unwrap();
+    }
+    assert!(function.invoke("no event").unwrap().error().is_some());
+    let lines = function.end();
+    let documents: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |metric: &str| -> Vec<Value> {
+        let of = |document: &&Value| document["_aws"].is_object() && document.get(metric).is_some();
+        documents.iter().filter(of).map(|document| document[metric].clone()).collect()
+    };
+    assert_eq!(
+        (told("Records"), told("Rows"), told("DeadLetters")),
+        (vec![20.into(), 8.into()], vec![20.into(), 0.into()], vec![0.into(), 8.into()])
+    );
+    assert_eq!((told("FailedBatches"), told("Documents").len()), (vec![1.into()], 0));
+    assert_eq!((told("BatchMillis").len(), told("LakeMillis").len()), (3, 2));
+    let reasons: u64 = told("DeadLettersByReason").iter().filter_map(Value::as_u64).sum();
+    assert_eq!((reasons, told("Reason").len() > 3), (8, true));
+    let first = documents.iter().find(|document| document["_aws"].is_object()).unwrap();
+    assert_eq!(first["FunctionName"], "test");
+}
+
+#[tokio::test]
+async fn metrics_can_be_turned_off() {
+    let bench = Bench::new().await;
+    let function = start(&taxi(), bench.folder.path(), &[("TRIPLINE_METRICS", "off")]);
+    function.invoke(Sample::of("trips").body()).unwrap();
+    assert!(!function.end().concat().contains("_aws"));
+}
+
+#[tokio::test]
 async fn a_refused_record_is_a_partial_response_or_an_error_as_the_mapping_takes_it() {
     let strict = strict_taxi();
     let poison = Sample::of("poison");

@@ -1,14 +1,18 @@
 //! The publish function: journal entries become files of the lake. Started by a schedule; any
 //! number may run at once, one gets anywhere.
 
+mod observe;
+
 use std::time::Instant;
 
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
-use tripline_lake::invariants;
 use tripline_lake::publish::{FileFormat, PublishError, PublishReport};
+use tripline_metrics::Metrics;
 use tripline_model::pipeline::{LakeFormat, Pipeline};
 use tripline_settings::{Settings, StartError, open_lake};
+
+use observe::observe;
 
 /// A run ended, but something needs a person.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +85,7 @@ pub fn file_format(pipeline: &Pipeline) -> FileFormat {
 #[derive(Debug)]
 pub struct Publish {
     publisher: tripline_lake::publish::Publisher,
+    metrics: Metrics,
 }
 
 impl Publish {
@@ -90,7 +95,8 @@ impl Publish {
     /// [`StartError`].
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let (pipeline, lake) = open_lake(settings).await?;
-        Ok(Self { publisher: lake.publisher(settings.publish_options(file_format(&pipeline))) })
+        let publisher = lake.publisher(settings.publish_options(file_format(&pipeline)));
+        Ok(Self { publisher, metrics: settings.metrics() })
     }
 
     /// Publishes until nothing is left or the deadline (milliseconds since 1970 UTC) is near.
@@ -99,33 +105,13 @@ impl Publish {
     /// [`RunError`]; what was committed stands.
     pub async fn run(&self, deadline_ms: i64) -> Result<Summary, RunError> {
         let began = Instant::now();
-        let report = self.publisher.run(deadline_ms).await.inspect_err(|error| {
-            tracing::error!(%error, invariant_violations = invariants::take_unreported(), "publish failed");
-        })?;
-        let summary = Summary::of(&report);
-        tracing::info!(
-            entries = summary.entries,
-            files = summary.files,
-            rows = summary.rows,
-            bytes = summary.bytes,
-            commits = report.commits,
-            rebuilt = report.rebuilt,
-            deleted = summary.deleted,
-            more = summary.more,
-            gave_way = summary.gave_way,
-            stopped_lanes = report.stopped.len(),
-            invariant_violations = invariants::take_unreported(),
-            millis = began.elapsed().as_millis() as u64,
-            "published"
-        );
-        for lane in &report.stopped {
-            tracing::error!(
-                lane = lane.folder,
-                entry = lane.entry,
-                reason = lane.reason,
-                "lane stands still"
-            );
+        let result = self.publisher.run(deadline_ms).await;
+        observe(&self.metrics, &result, began.elapsed());
+        let report = result?;
+        if report.stopped.is_empty() {
+            Ok(Summary::of(&report))
+        } else {
+            Err(RunError::Stopped(report.stopped))
         }
-        if report.stopped.is_empty() { Ok(summary) } else { Err(RunError::Stopped(report.stopped)) }
     }
 }

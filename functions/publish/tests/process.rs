@@ -77,6 +77,12 @@ async fn a_run_publishes_what_waits_and_the_next_one_finds_nothing() {
     let files: Vec<&Value> =
         logged.iter().filter(|line| line["message"] == "published").map(|line| &line["files"]).collect();
     assert_eq!(files, [&first["files"], &json!(0)]);
+    let told: Vec<_> = logged
+        .iter()
+        .filter(|line| line["_aws"].is_object())
+        .map(|line| (&line["PublishRuns"], &line["PublishedRows"]))
+        .collect();
+    assert_eq!(told, [(&json!(1), &json!(46)), (&json!(1), &json!(0))]);
     assert!(!lines.concat().contains("not json at all"), "{lines:#?}");
     assert_eq!(bench.rows().await, [("dead_letter".to_owned(), 8), ("trip".to_owned(), 38)]);
 }

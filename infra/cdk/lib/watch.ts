@@ -22,51 +22,12 @@ export interface WatchProps {
   readonly keyArn?: string;
 }
 
-interface Metric {
-  readonly pattern: string;
-  readonly value: string;
-  readonly unit?: string;
-}
-
-const BATCH = '{ $.message = "batch" }';
-const PUBLISHED = '{ $.message = "published" }';
-
-const BATCH_METRICS: Record<string, Metric> = {
-  Records: { pattern: BATCH, value: '$.records' },
-  Rows: { pattern: BATCH, value: '$.rows' },
-  DeadLetters: { pattern: BATCH, value: '$.dead_letters' },
-  Duplicates: { pattern: BATCH, value: '$.duplicates' },
-  BatchMillis: { pattern: BATCH, value: '$.millis', unit: 'Milliseconds' },
-  JournalBytes: { pattern: BATCH, value: '$.bytes', unit: 'Bytes' },
-  PartialRetry: { pattern: BATCH, value: '$.retried_from' },
-  FailedBatches: { pattern: '{ $.message = "batch failed" }', value: '1' },
-};
-const SEARCH_METRICS: Record<string, Metric> = {
-  SinkDeadLetters: { pattern: BATCH, value: '$.sink_dead_letters' },
-  Documents: { pattern: BATCH, value: '$.documents' },
-  SearchThrottled: { pattern: BATCH, value: '$.search_throttled' },
-};
-const PUBLISH_METRICS: Record<string, Metric> = {
-  PublishRuns: { pattern: '{ $.message = "published" && $.gave_way IS FALSE }', value: '1' },
-  PublishedEntries: { pattern: PUBLISHED, value: '$.entries' },
-  PublishedRows: { pattern: PUBLISHED, value: '$.rows' },
-  PublishedFiles: { pattern: PUBLISHED, value: '$.files' },
-  PublishedBytes: { pattern: PUBLISHED, value: '$.bytes', unit: 'Bytes' },
-  PublishMillis: { pattern: PUBLISHED, value: '$.millis', unit: 'Milliseconds' },
-  PublishBacklog: { pattern: '{ $.message = "published" && $.more IS TRUE }', value: '1' },
-  StoppedLanes: { pattern: PUBLISHED, value: '$.stopped_lanes' },
-  FailedPublishRuns: { pattern: '{ $.message = "publish failed" }', value: '1' },
-};
-// In lines of both kinds, and in those about what failed.
-const ALL_METRICS: Record<string, Metric> = {
-  InvariantViolations: { pattern: '{ $.invariant_violations > 0 }', value: '$.invariant_violations' },
-};
-
-const namespace = (of: Watched) => `Tripline/${of.functionName}`;
+/** Where functions tell their own metrics. */
+const NAMESPACE = 'Tripline';
 
 /**
- * Metrics, alarms and a dashboard. Functions write one JSON line a batch and one a run, and metrics are made of these
- * lines: the functions need neither a right nor a way to CloudWatch for them.
+ * Alarms and a dashboard. Functions tell metrics in documents of CloudWatch's embedded metric format in their logs: they
+ * need neither a right nor a way to CloudWatch. docs/metrics.md has the names.
  */
 export class Watch extends Construct {
   readonly topicArn: string;
@@ -87,7 +48,6 @@ export class Watch extends Construct {
     );
 
     for (const watched of props.functions) {
-      this.metrics(watched);
       if (watched.key === 'publish') this.publishAlarms(watched, props.everyMinutes);
       else this.ingestAlarms(watched, props.maximumRecordAge);
     }
@@ -114,24 +74,6 @@ export class Watch extends Construct {
     });
   }
 
-  private metrics(watched: Watched): void {
-    const metrics = {
-      ...ALL_METRICS,
-      ...(watched.key === 'publish' ? PUBLISH_METRICS : BATCH_METRICS),
-      ...(watched.feedsSearch ? SEARCH_METRICS : {}),
-    };
-    for (const [metricName, { pattern, value, unit }] of Object.entries(metrics)) {
-      new logs.CfnMetricFilter(this, `${watched.key}-${metricName}`, {
-        filterName: `${this.deployment}-${watched.key}-${metricName}`,
-        logGroupName: watched.logGroup.ref,
-        filterPattern: pattern,
-        metricTransformations: [
-          { metricNamespace: namespace(watched), metricName, metricValue: value, unit: unit ?? 'Count' },
-        ],
-      });
-    }
-  }
-
   private ingestAlarms(watched: Watched, maximumRecordAge: number): void {
     const { key, functionName } = watched;
     const ofLambda = { namespace: 'AWS/Lambda', dimensions: [{ name: 'FunctionName', value: functionName }] };
@@ -139,7 +81,7 @@ export class Watch extends Construct {
       namespace: 'AWS/Lambda',
       dimensions: [{ name: 'EventSourceMappingUUID', value: watched.mappingId ?? '' }],
     };
-    const own = { namespace: namespace(watched) };
+    const own = { namespace: NAMESPACE, dimensions: [{ name: 'FunctionName', value: watched.functionName }] };
     this.alarm(`${key}/lag`, {
       ...ofLambda,
       alarmDescription: `Records wait: ${functionName} is behind its stream. What gets older than ${maximumRecordAge} s is given up.`,
@@ -193,7 +135,7 @@ export class Watch extends Construct {
   }
 
   private publishAlarms(watched: Watched, everyMinutes: number): void {
-    const own = { namespace: namespace(watched) };
+    const own = { namespace: NAMESPACE, dimensions: [{ name: 'FunctionName', value: watched.functionName }] };
     const interval = { period: everyMinutes * 60 };
     this.alarm('publish/errors', {
       ...interval,
@@ -228,6 +170,23 @@ export class Watch extends Construct {
       metricName: 'StoppedLanes',
       statistic: 'Maximum',
     });
+    this.alarm('publish/lag', {
+      ...own,
+      ...interval,
+      alarmDescription: 'Rows wait long between their commit and their file: publish runs too seldom, or too slowly.',
+      metricName: 'PublishLagMillis',
+      statistic: 'Maximum',
+      evaluationPeriods: 2,
+      datapointsToAlarm: 2,
+      threshold: 1_800_000,
+      comparisonOperator: 'GreaterThanThreshold',
+    });
+    this.alarm('publish/reconcile-gap', {
+      ...own,
+      alarmDescription: "A run's files have not the rows of its entries: run tripline audit, and report it.",
+      metricName: 'ReconcileGap',
+      statistic: 'Maximum',
+    });
     this.alarm('publish/invariants', {
       ...own,
       alarmDescription: 'publish saw something that must never be: look for invariant_violations in its log, and report it.',
@@ -241,15 +200,38 @@ function widgets(functions: Watched[], region: string): object[] {
   const ingest = functions.filter((watched) => watched.key !== 'publish');
   const publish = functions.filter((watched) => watched.key === 'publish');
   const searching = ingest.filter((watched) => watched.feedsSearch);
-  const own = (of: Watched[], ...names: string[]) => of.flatMap((watched) => names.map((name) => [namespace(watched), name]));
-  const lambda = (of: Watched[], ...names: string[]) =>
-    of.flatMap((watched) => names.map((name) => ['AWS/Lambda', name, 'FunctionName', watched.functionName]));
+  const metrics = (namespace: string) => (of: Watched[], ...names: string[]) =>
+    of.flatMap((watched) => names.map((name) => [namespace, name, 'FunctionName', watched.functionName]));
+  const [own, lambda] = [metrics(NAMESPACE), metrics('AWS/Lambda')];
+  const feedingLake = ingest.filter((watched) => watched.key !== 'search');
   const shown: [string, string, unknown[]][] = [
     ['Iterator age (ms)', 'Maximum', lambda(ingest, 'IteratorAge')],
     ['Records in, rows, duplicates dropped', 'Sum', own(ingest, 'Records', 'Rows', 'Duplicates')],
     ['Dead letters', 'Sum', [...own(ingest, 'DeadLetters'), ...own(searching, 'SinkDeadLetters')]],
+    [
+      'Dead letters by reason',
+      'Sum',
+      ingest.map(({ functionName }) => [
+        {
+          expression: `SEARCH('{${NAMESPACE},FunctionName,Reason} MetricName="DeadLettersByReason" FunctionName="${functionName}"', 'Sum', 300)`,
+        },
+      ]),
+    ],
     ['Published rows and files', 'Sum', own(publish, 'PublishedRows', 'PublishedFiles', 'PublishedEntries')],
     ['Runs of publish', 'Sum', own(publish, 'PublishRuns', 'PublishBacklog', 'FailedPublishRuns', 'StoppedLanes')],
+    [
+      'Batch and sinks, longest (ms)',
+      'Maximum',
+      [...own(ingest, 'BatchMillis'), ...own(feedingLake, 'LakeMillis'), ...own(searching, 'SearchMillis')],
+    ],
+    [
+      'From commit to file, and watermark behind the clock, longest (ms)',
+      'Maximum',
+      own(publish, 'PublishLagMillis', 'WatermarkLagMillis'),
+    ],
+    ['Late rows, partitions completed', 'Sum', own(publish, 'LateRows', 'CompletedPartitions')],
+    ['What must not be', 'Sum', [...own(functions, 'InvariantViolations'), ...own(publish, 'ReconcileGap')]],
+    ['Batches that come again, whole or in part', 'Sum', own(ingest, 'FailedBatches', 'PartialResponses')],
     ['Errors and throttles', 'Sum', lambda(functions, 'Errors', 'Throttles')],
     ['Duration, longest (ms)', 'Maximum', lambda(functions, 'Duration')],
     ['Concurrent executions', 'Maximum', lambda(functions, 'ConcurrentExecutions')],

@@ -74,15 +74,15 @@ impl Ingest {
                 Ok(answer) => answer,
                 Err(error) => {
                     let failed = Err(error);
-                    self.log(&failed, began_ms);
+                    self.observe(&failed, began_ms);
                     return failed.map(|answer| Response::Batch(answer.response));
                 }
             };
             result = Ok(Answer { response: BatchResponse::success(), batch });
-            self.log(&result, began_ms);
+            self.observe(&result, began_ms);
             return Ok(Response::Objects(done));
         }
-        self.log(&result, began_ms);
+        self.observe(&result, began_ms);
         result.map(|answer| Response::Batch(answer.response))
     }
 

@@ -62,6 +62,8 @@ pub struct Taken {
     pub streams: BTreeMap<Target, SentCounts>,
     /// Dead letters of the sinks beside the lake, each in a lane of its own.
     pub letters: Vec<Appended>,
+    /// How long each sink took, in milliseconds.
+    pub millis: BTreeMap<Role, i64>,
     /// The first record that must come again, and why; `None`: every sink has all of them safe.
     pub setback: Option<Setback>,
 }
@@ -135,15 +137,20 @@ impl Sinks {
     ) -> Taken {
         let lake = async {
             match &self.lake {
-                Some(journal) => journal.append(pipeline, place.lane, records, deadline_ms).await,
-                None => Ok(Appended::default()),
+                Some(journal) => {
+                    let began_ms = journal.now_ms();
+                    let appended = journal.append(pipeline, place.lane, records, deadline_ms).await;
+                    (appended, Some(journal.now_ms().saturating_sub(began_ms)))
+                }
+                None => (Ok(Appended::default()), None),
             }
         };
         let screen = self.sides.iter().find_map(Side::search);
         let sides = self.sides.iter().map(|side| side.take(pipeline, place, records, screen, deadline_ms));
         let sides = join_all(sides);
-        let (appended, sides) = tokio::join!(lake, sides);
+        let ((appended, lake_millis), sides) = tokio::join!(lake, sides);
         let mut taken = sides.into_iter().fold(Taken::default(), Taken::and);
+        taken.millis.extend(lake_millis.map(|millis| (Role::Lake, millis)));
         let in_lake = match appended {
             Ok(appended) => {
                 let refused = appended.refused.clone();
@@ -168,6 +175,7 @@ impl Taken {
             self.streams.entry(*target).or_default().add(counts);
         }
         self.letters.extend(other.letters);
+        self.millis.extend(other.millis);
         self.setback = first(self.setback, other.setback);
         self
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tripline_lake::Role;
 use tripline_lake::journal::Journal;
 use tripline_model::decode::{DeadLetter, Refusal, Stage};
 use tripline_model::pipeline::{Pipeline, Target};
@@ -32,6 +33,14 @@ pub(super) enum Outlet {
 }
 
 impl Outlet {
+    /// What it is, among the sinks of a function.
+    fn role(&self) -> Role {
+        match self {
+            Self::Search(_) => Role::Search,
+            Self::Stream(target, _) => (*target).into(),
+        }
+    }
+
     /// The stage of the events that it refuses.
     fn stage(&self) -> Stage {
         match self {
@@ -68,6 +77,7 @@ impl Side {
         screen: Option<&SearchSink>,
         deadline_ms: i64,
     ) -> Taken {
+        let began_ms = self.journal.now_ms();
         let delivery_deadline_ms = self.delivery_deadline_ms(deadline_ms);
         let Outcome { mut taken, refused } = match &self.outlet {
             Outlet::Search(sink) => search(sink, place, records, delivery_deadline_ms).await,
@@ -119,6 +129,7 @@ impl Side {
             Some(Ok(appended)) => taken.letters.push(appended),
             Some(Err(setback)) => taken.setback = first(taken.setback, Some(setback)),
         }
+        taken.millis.insert(self.outlet.role(), self.journal.now_ms().saturating_sub(began_ms));
         taken
     }
 

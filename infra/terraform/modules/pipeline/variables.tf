@@ -325,7 +325,7 @@ variable "tracing" {
 }
 
 variable "alarms" {
-  description = "Alarms, where they go, and when they go off. topic_arn: an SNS topic that is there, else one is made."
+  description = "Alarms, where they go, and when they go off. topic_arn: an SNS topic that is there, else one is made. watermark_lag_ms: none, as event times may be old."
   type = object({
     create               = optional(bool, true)
     topic_arn            = optional(string)
@@ -340,6 +340,8 @@ variable "alarms" {
     publish_backlog_runs = optional(number, 6)
     given_up_batches     = optional(number, 1)
     stopped_lanes        = optional(number, 1)
+    publish_lag_ms       = optional(number, 1800000)
+    watermark_lag_ms     = optional(number)
     invariant_violations = optional(number, 1)
   })
   default = {}

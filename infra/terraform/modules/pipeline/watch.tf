@@ -1,56 +1,11 @@
-# Metrics, alarms and a dashboard. Functions write one JSON line a batch and one a run, and metrics are made of these
-# lines: the functions need neither a right nor a way to CloudWatch for them.
+# Alarms and a dashboard. Functions tell metrics in documents of CloudWatch's embedded metric format in their logs: they
+# need neither a right nor a way to CloudWatch. docs/metrics.md has the names.
 
 locals {
-  batch     = "{ $.message = \"batch\" }"
-  published = "{ $.message = \"published\" }"
-
-  batch_metrics = {
-    Records       = { pattern = local.batch, value = "$.records" }
-    Rows          = { pattern = local.batch, value = "$.rows" }
-    DeadLetters   = { pattern = local.batch, value = "$.dead_letters" }
-    Duplicates    = { pattern = local.batch, value = "$.duplicates" }
-    BatchMillis   = { pattern = local.batch, value = "$.millis", unit = "Milliseconds" }
-    JournalBytes  = { pattern = local.batch, value = "$.bytes", unit = "Bytes" }
-    PartialRetry  = { pattern = local.batch, value = "$.retried_from" }
-    FailedBatches = { pattern = "{ $.message = \"batch failed\" }", value = "1" }
+  # Metrics of a function's own.
+  own = {
+    for function, name in local.function_name : function => { namespace = "Tripline", dimensions = { FunctionName = name } }
   }
-  sink_metrics = {
-    SinkDeadLetters = { pattern = local.batch, value = "$.sink_dead_letters" }
-  }
-  search_metrics = {
-    Documents       = { pattern = local.batch, value = "$.documents" }
-    SearchThrottled = { pattern = local.batch, value = "$.search_throttled" }
-  }
-  publish_metrics = {
-    PublishRuns       = { pattern = "{ $.message = \"published\" && $.gave_way IS FALSE }", value = "1" }
-    PublishedEntries  = { pattern = local.published, value = "$.entries" }
-    PublishedRows     = { pattern = local.published, value = "$.rows" }
-    PublishedFiles    = { pattern = local.published, value = "$.files" }
-    PublishedBytes    = { pattern = local.published, value = "$.bytes", unit = "Bytes" }
-    PublishMillis     = { pattern = local.published, value = "$.millis", unit = "Milliseconds" }
-    PublishBacklog    = { pattern = "{ $.message = \"published\" && $.more IS TRUE }", value = "1" }
-    StoppedLanes      = { pattern = local.published, value = "$.stopped_lanes" }
-    FailedPublishRuns = { pattern = "{ $.message = \"publish failed\" }", value = "1" }
-  }
-  # In lines of both kinds, and in those about what failed.
-  all_metrics = {
-    InvariantViolations = { pattern = "{ $.invariant_violations > 0 }", value = "$.invariant_violations" }
-  }
-
-  namespace = { for function in keys(local.function_name) : function => "Tripline/${local.function_name[function]}" }
-
-  metrics = merge([
-    for function in keys(local.function_name) : {
-      for metric, of in merge(
-        local.all_metrics,
-        function == "publish" ? local.publish_metrics : {},
-        function == "publish" ? {} : local.batch_metrics,
-        try(local.feeds_more[function], false) ? local.sink_metrics : {},
-        try(local.feeds_search[function], false) ? local.search_metrics : {},
-      ) : "${function}/${metric}" => merge({ unit = "Count" }, of, { function = function, metric = metric })
-    }
-  ]...)
 
   topic_arn = var.alarms.topic_arn != null ? var.alarms.topic_arn : try(aws_sns_topic.alarms[0].arn, null)
 
@@ -94,16 +49,16 @@ locals {
       })
       "${function}/dead-letters" = merge(local.usual, {
         description = "Records of ${local.function_name[function]} became dead letters: see the table dead_letter."
-        namespace   = local.namespace[function]
+        namespace   = local.own[function].namespace
         metric      = "DeadLetters"
-        dimensions  = {}
+        dimensions  = local.own[function].dimensions
         threshold   = var.alarms.dead_letters
       })
       "${function}/invariants" = merge(local.usual, {
         description = "${local.function_name[function]} saw something that must never be: look for invariant_violations in its log, and report it."
-        namespace   = local.namespace[function]
+        namespace   = local.own[function].namespace
         metric      = "InvariantViolations"
-        dimensions  = {}
+        dimensions  = local.own[function].dimensions
         threshold   = var.alarms.invariant_violations
       })
     }
@@ -112,9 +67,9 @@ locals {
   sink_alarms = {
     for function in local.ingest : "${function}/sink-dead-letters" => merge(local.usual, {
       description = "A sink beside the lake refused events of ${local.function_name[function]} for good: see the table dead_letter."
-      namespace   = local.namespace[function]
+      namespace   = local.own[function].namespace
       metric      = "SinkDeadLetters"
-      dimensions  = {}
+      dimensions  = local.own[function].dimensions
       threshold   = var.alarms.dead_letters
     }) if local.feeds_more[function]
   }
@@ -138,7 +93,7 @@ locals {
     }) if !local.is_kafka
   }
 
-  publish_alarms = {
+  publish_alarms = merge({
     "publish/errors" = merge(local.usual, {
       description = "Runs of publish fail. Where a lane stands still, the error names it and why; the others are published."
       namespace   = "AWS/Lambda"
@@ -151,9 +106,9 @@ locals {
     })
     "publish/silence" = merge(local.usual, {
       description = "No run of publish ended well for ${var.alarms.publish_silence_runs} runs: rows wait in the journal, unseen."
-      namespace   = local.namespace["publish"]
+      namespace   = local.own["publish"].namespace
       metric      = "PublishRuns"
-      dimensions  = {}
+      dimensions  = local.own["publish"].dimensions
       period      = var.publish.every_minutes * 60
       evaluation  = var.alarms.publish_silence_runs
       datapoints  = var.alarms.publish_silence_runs
@@ -163,9 +118,9 @@ locals {
     })
     "publish/backlog" = merge(local.usual, {
       description = "publish does not get to the end of the journal: give it memory and time, or let it run more often."
-      namespace   = local.namespace["publish"]
+      namespace   = local.own["publish"].namespace
       metric      = "PublishBacklog"
-      dimensions  = {}
+      dimensions  = local.own["publish"].dimensions
       period      = var.publish.every_minutes * 60
       evaluation  = var.alarms.publish_backlog_runs
       datapoints  = var.alarms.publish_backlog_runs
@@ -173,39 +128,57 @@ locals {
     })
     "publish/stopped-lanes" = merge(local.usual, {
       description = "Lanes stand still: the log line \"lane stands still\" names each and the reason."
-      namespace   = local.namespace["publish"]
+      namespace   = local.own["publish"].namespace
       metric      = "StoppedLanes"
-      dimensions  = {}
+      dimensions  = local.own["publish"].dimensions
       statistic   = "Maximum"
       threshold   = var.alarms.stopped_lanes
     })
     "publish/invariants" = merge(local.usual, {
       description = "publish saw something that must never be: look for invariant_violations in its log, and report it."
-      namespace   = local.namespace["publish"]
+      namespace   = local.own["publish"].namespace
       metric      = "InvariantViolations"
-      dimensions  = {}
+      dimensions  = local.own["publish"].dimensions
       threshold   = var.alarms.invariant_violations
     })
-  }
+    "publish/lag" = merge(local.usual, {
+      description = "Rows wait long between their commit and their file: publish runs too seldom, or too slowly."
+      namespace   = local.own["publish"].namespace
+      metric      = "PublishLagMillis"
+      dimensions  = local.own["publish"].dimensions
+      statistic   = "Maximum"
+      period      = var.publish.every_minutes * 60
+      evaluation  = 2
+      datapoints  = 2
+      comparison  = "GreaterThanThreshold"
+      threshold   = var.alarms.publish_lag_ms
+    })
+    "publish/reconcile-gap" = merge(local.usual, {
+      description = "A run's files have not the rows of its entries: run tripline audit, and report it."
+      namespace   = local.own["publish"].namespace
+      metric      = "ReconcileGap"
+      dimensions  = local.own["publish"].dimensions
+      statistic   = "Maximum"
+      threshold   = 1
+    })
+    }, var.alarms.watermark_lag_ms == null ? {} : {
+    "publish/watermark-lag" = merge(local.usual, {
+      description = "The watermark stands still or is far behind: a shard sends nothing new, and hours do not get complete."
+      namespace   = local.own["publish"].namespace
+      metric      = "WatermarkLagMillis"
+      dimensions  = local.own["publish"].dimensions
+      statistic   = "Maximum"
+      period      = var.publish.every_minutes * 60
+      evaluation  = 3
+      datapoints  = 3
+      comparison  = "GreaterThanThreshold"
+      threshold   = var.alarms.watermark_lag_ms
+    })
+  })
 
   alarms = var.alarms.create ? merge(
     local.lambda_alarms, local.sink_alarms, local.given_up_alarms, local.dropped_alarms, local.publish_alarms
   ) : {}
-}
-
-resource "aws_cloudwatch_log_metric_filter" "this" {
-  for_each = local.metrics
-
-  name           = "${var.name}-${replace(each.key, "/", "-")}"
-  log_group_name = aws_cloudwatch_log_group.this[each.value.function].name
-  pattern        = each.value.pattern
-
-  metric_transformation {
-    namespace = local.namespace[each.value.function]
-    name      = each.value.metric
-    value     = each.value.value
-    unit      = each.value.unit
-  }
 }
 
 resource "aws_sns_topic" "alarms" {
@@ -246,6 +219,16 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 }
 
 locals {
+  # Metrics of functions as a widget has them.
+  own_metrics = { for function, name in local.function_name : function => {
+    for metric in [
+      "Records", "Rows", "Duplicates", "DeadLetters", "SinkDeadLetters", "Documents", "SearchThrottled", "FailedBatches",
+      "PartialResponses", "BatchMillis", "LakeMillis", "SearchMillis", "KinesisMillis", "KafkaMillis", "PublishedRows",
+      "PublishedFiles", "PublishedEntries", "PublishRuns", "PublishBacklog", "FailedPublishRuns", "StoppedLanes",
+      "PublishLagMillis", "WatermarkLagMillis", "LateRows", "CompletedPartitions", "ReconcileGap", "InvariantViolations",
+    ] : metric => ["Tripline", metric, "FunctionName", name]
+  } }
+
   # Title, its metrics as CloudWatch has them, how they are summed up.
   widgets = [
     {
@@ -258,25 +241,69 @@ locals {
     {
       title   = "Records in, rows, duplicates dropped"
       stat    = "Sum"
-      metrics = concat([], [for function in local.ingest : [for metric in ["Records", "Rows", "Duplicates"] : [local.namespace[function], metric]]]...)
+      metrics = concat([], [for function in local.ingest : [for metric in ["Records", "Rows", "Duplicates"] : local.own_metrics[function][metric]]]...)
     },
     {
       title = "Dead letters"
       stat  = "Sum"
       metrics = concat(
-        [for function in local.ingest : [local.namespace[function], "DeadLetters"]],
-        [for function in local.ingest : [local.namespace[function], "SinkDeadLetters"] if local.feeds_more[function]],
+        [for function in local.ingest : local.own_metrics[function].DeadLetters],
+        [for function in local.ingest : local.own_metrics[function].SinkDeadLetters if local.feeds_more[function]],
       )
+    },
+    {
+      title = "Dead letters by reason"
+      stat  = "Sum"
+      metrics = [
+        for function in local.ingest : [{
+          expression = "SEARCH('{Tripline,FunctionName,Reason} MetricName=\"DeadLettersByReason\" FunctionName=\"${local.function_name[function]}\"', 'Sum', 300)"
+        }]
+      ]
     },
     {
       title   = "Published rows and files"
       stat    = "Sum"
-      metrics = [for metric in ["PublishedRows", "PublishedFiles", "PublishedEntries"] : [local.namespace["publish"], metric]]
+      metrics = [for metric in ["PublishedRows", "PublishedFiles", "PublishedEntries"] : local.own_metrics.publish[metric]]
     },
     {
       title   = "Runs of publish"
       stat    = "Sum"
-      metrics = [for metric in ["PublishRuns", "PublishBacklog", "FailedPublishRuns", "StoppedLanes"] : [local.namespace["publish"], metric]]
+      metrics = [for metric in ["PublishRuns", "PublishBacklog", "FailedPublishRuns", "StoppedLanes"] : local.own_metrics.publish[metric]]
+    },
+    {
+      title = "Batch and sinks, longest (ms)"
+      stat  = "Maximum"
+      metrics = concat([], [
+        for function in local.ingest : [
+          for metric in concat(
+            ["BatchMillis"], function == "search" ? [] : ["LakeMillis"],
+            local.feeds_search[function] ? ["SearchMillis"] : [],
+          ) : local.own_metrics[function][metric]
+        ]
+      ]...)
+    },
+    {
+      title   = "From commit to file, and watermark behind the clock, longest (ms)"
+      stat    = "Maximum"
+      metrics = [for metric in ["PublishLagMillis", "WatermarkLagMillis"] : local.own_metrics.publish[metric]]
+    },
+    {
+      title   = "Late rows, partitions completed"
+      stat    = "Sum"
+      metrics = [for metric in ["LateRows", "CompletedPartitions"] : local.own_metrics.publish[metric]]
+    },
+    {
+      title = "What must not be"
+      stat  = "Sum"
+      metrics = concat(
+        [for function in keys(local.function_name) : local.own_metrics[function].InvariantViolations],
+        [local.own_metrics.publish.ReconcileGap],
+      )
+    },
+    {
+      title   = "Batches that come again, whole or in part"
+      stat    = "Sum"
+      metrics = concat([], [for function in local.ingest : [for metric in ["FailedBatches", "PartialResponses"] : local.own_metrics[function][metric]]]...)
     },
     {
       title = "Errors and throttles"
@@ -309,7 +336,7 @@ locals {
       title = "Documents, and times the cluster was busy"
       stat  = "Sum"
       metrics = concat([], [
-        for function in local.ingest : [for metric in ["Documents", "SearchThrottled"] : [local.namespace[function], metric]] if local.feeds_search[function]
+        for function in local.ingest : [for metric in ["Documents", "SearchThrottled"] : local.own_metrics[function][metric]] if local.feeds_search[function]
       ]...)
     },
   ]

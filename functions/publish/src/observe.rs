@@ -1,0 +1,71 @@
+//! What a run leaves for those who operate it: log lines, without payloads, and metrics.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tripline_lake::invariants;
+use tripline_lake::publish::{PublishError, PublishReport};
+use tripline_metrics::catalogue::{
+    DELETED_ENTRIES, FAILED_PUBLISH_RUNS, FILE_BYTES, INVARIANT_VIOLATIONS, PUBLISH_BACKLOG, PUBLISH_MILLIS,
+    PUBLISH_RUNS, PUBLISHED_BYTES, PUBLISHED_ENTRIES, PUBLISHED_FILES, PUBLISHED_ROWS, REBUILT_FILES,
+    STOPPED_LANES,
+};
+use tripline_metrics::{Metrics, Points};
+
+use crate::Summary;
+
+pub(crate) fn observe(metrics: &Metrics, result: &Result<PublishReport, PublishError>, took: Duration) {
+    let violations = invariants::take_unreported();
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match result {
+        Ok(report) => log(report, violations, millis),
+        Err(error) => tracing::error!(%error, invariant_violations = violations, "publish failed"),
+    }
+    if !metrics.is_on() {
+        return;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut points = Points::at(i64::try_from(now.as_millis()).unwrap_or_default());
+    points.tell(PUBLISH_MILLIS, millis);
+    points.tell(INVARIANT_VIOLATIONS, violations);
+    match result {
+        Ok(report) => tell(report, &mut points),
+        Err(_) => points.tell(FAILED_PUBLISH_RUNS, 1),
+    }
+    metrics.emit(&points);
+}
+
+fn tell(report: &PublishReport, points: &mut Points) {
+    let summary = Summary::of(report);
+    points.tell(PUBLISH_RUNS, u64::from(!summary.gave_way));
+    points.tell(PUBLISHED_ENTRIES, summary.entries);
+    points.tell(PUBLISHED_ROWS, summary.rows);
+    points.tell(PUBLISHED_FILES, summary.files);
+    points.tell(PUBLISHED_BYTES, summary.bytes);
+    points.tell_mean(FILE_BYTES, summary.bytes, summary.files);
+    points.tell(PUBLISH_BACKLOG, u64::from(summary.more));
+    points.tell(STOPPED_LANES, report.stopped.len() as u64);
+    points.tell(REBUILT_FILES, report.rebuilt);
+    points.tell(DELETED_ENTRIES, report.deleted);
+}
+
+fn log(report: &PublishReport, invariant_violations: u64, millis: u64) {
+    let summary = Summary::of(report);
+    tracing::info!(
+        entries = summary.entries,
+        files = summary.files,
+        rows = summary.rows,
+        bytes = summary.bytes,
+        commits = report.commits,
+        rebuilt = report.rebuilt,
+        deleted = summary.deleted,
+        more = summary.more,
+        gave_way = summary.gave_way,
+        stopped_lanes = report.stopped.len(),
+        invariant_violations,
+        millis,
+        "published"
+    );
+    for lane in &report.stopped {
+        tracing::error!(lane = lane.folder, entry = lane.entry, reason = lane.reason, "lane stands still");
+    }
+}
