@@ -91,10 +91,13 @@ def tables(folder):
     for name, event in pipeline["events"].items():
         if event.get("kind") == "watermark":
             continue
-        found[event.get("table", name)] = {
+        table = event.get("table", name)
+        found[table] = {
             "columns": [{"name": column, "type": kind} for column, kind in columns(event)],
             "partitions": [partition(folder, pipeline, event, level) for level in event.get("partition", [])],
         }
+        if pipeline.get("event_time", {}).get("late") == "divert":
+            found[f"{table}_late"] = found[table]
     return found
 
 

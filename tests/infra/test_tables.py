@@ -4,6 +4,8 @@ import importlib.util
 import json
 import pathlib
 import re
+import shutil
+import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -45,6 +47,16 @@ class Tables(unittest.TestCase):
         self.assertEqual([level["name"] for level in levels], ["pickup_borough", "year", "month", "day", "hour"])
         boroughs = "__HIVE_DEFAULT_PARTITION__ bronx brooklyn ewr manhattan outside-nyc queens staten-island unknown"
         self.assertEqual(levels[0]["values"], boroughs.split())
+
+    def test_late_rows_have_a_table_where_they_are_diverted(self):
+        text = (ROOT / "pipelines/taxi/pipeline.toml").read_text()
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            shutil.copytree(ROOT / "pipelines/taxi", folder, dirs_exist_ok=True)
+            (folder / "pipeline.toml").write_text(text.replace('late = "append"', 'late = "divert"'))
+            tables = tables_py().tables(folder)
+        self.assertEqual(sorted(tables), ["dead_letter", "trip", "trip_late"])
+        self.assertEqual(tables["trip_late"], tables["trip"])
 
 
 if __name__ == "__main__":

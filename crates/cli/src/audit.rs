@@ -65,6 +65,9 @@ pub fn print(audit: &Audit) {
             grouped(table.expected.rows)
         );
     }
+    if audit.marks > 0 {
+        println!("{} partitions are complete and say so", grouped(audit.marks));
+    }
     if audit.pending > 0 {
         println!(
             "{} files are committed and not visible yet; the next publish completes them",
@@ -109,6 +112,7 @@ fn as_json(audit: &Audit) -> serde_json::Value {
         .collect();
     serde_json::json!({
         "clean": audit.is_clean(), "lanes": lanes, "tables": tables, "pendingFiles": audit.pending,
+        "completePartitions": audit.marks,
         "foreign": audit.foreign, "faults": audit.faults,
     })
 }

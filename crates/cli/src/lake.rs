@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tripline_lake::publish::FileFormat;
+use tripline_lake::event_time::EventTimeRules;
+use tripline_lake::publish::{FileFormat, PublishOptions};
 use tripline_lake::store::{ObjectStore, StoreOptions, open};
 use tripline_model::pipeline::Pipeline;
 
@@ -72,5 +73,11 @@ impl FormatArguments {
             Some(Format::Json) => FileFormat::JsonLines,
             None => tripline_publish::file_format(pipeline),
         }
+    }
+
+    /// How to publish, for the rest as the pipeline says.
+    pub(crate) fn publish_options(self, pipeline: &Pipeline) -> PublishOptions {
+        let event_time = EventTimeRules::of(pipeline);
+        PublishOptions { format: self.of(pipeline), event_time, ..PublishOptions::default() }
     }
 }

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tripline_lake::publish::{PublishError, PublishOptions, PublishReport, Publisher};
+use tripline_lake::publish::{PublishError, PublishReport, Publisher};
 use tripline_lake::{Environment, Lake};
+use tripline_model::time;
 
 use crate::lake::{FormatArguments, LakeArguments};
 use crate::text::{grouped, size};
@@ -36,12 +37,16 @@ fn interval(text: &str) -> Result<Duration, &'static str> {
 pub async fn run(arguments: &PublishArguments) -> anyhow::Result<ExitCode> {
     let (pipeline, store) = arguments.lake.open().await?;
     let lake = Lake::open(store, Environment::default(), &pipeline.id).await?;
-    let options = PublishOptions { format: arguments.format.of(&pipeline), ..PublishOptions::default() };
+    let options = arguments.format.publish_options(&pipeline);
     let publisher = lake.publisher(options);
     let Some(every) = arguments.every else { return Ok(say(&all(&publisher).await?)) };
     loop {
         let report = all(&publisher).await?;
-        if report.entries > 0 || !report.files.is_empty() || !report.stopped.is_empty() {
+        if report.entries > 0
+            || !report.files.is_empty()
+            || !report.completed.is_empty()
+            || !report.stopped.is_empty()
+        {
             say(&report);
         }
         tokio::time::sleep(every).await;
@@ -56,6 +61,9 @@ pub(crate) async fn all(publisher: &Publisher) -> Result<PublishReport, PublishE
         sum.entries += report.entries;
         sum.rebuilt += report.rebuilt;
         sum.files.extend(report.files);
+        sum.completed.extend(report.completed);
+        sum.late_rows += report.late_rows;
+        sum.watermark_ms = report.watermark_ms;
         sum.stopped = report.stopped;
         if !report.gave_way {
             return Ok(sum);
@@ -67,7 +75,7 @@ pub(crate) async fn all(publisher: &Publisher) -> Result<PublishReport, PublishE
 fn say(report: &PublishReport) -> ExitCode {
     let rows: u64 = report.files.iter().map(|file| file.rows).sum();
     let bytes: u64 = report.files.iter().map(|file| file.bytes).sum();
-    if report.entries == 0 && report.files.is_empty() {
+    if report.entries == 0 && report.files.is_empty() && report.completed.is_empty() {
         println!("nothing to publish");
     } else {
         println!(
@@ -76,6 +84,14 @@ fn say(report: &PublishReport) -> ExitCode {
             grouped(rows),
             grouped(report.files.len() as u64),
             size(bytes)
+        );
+    }
+    if let Some(watermark_ms) = report.watermark_ms {
+        println!(
+            "event time is past {}: {} partitions completed, {} rows late",
+            time::rfc3339(watermark_ms),
+            grouped(report.completed.len() as u64),
+            grouped(report.late_rows)
         );
     }
     if report.rebuilt > 0 {

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tripline_model::batch::late_table;
 use tripline_model::source::Position;
 
+use crate::event_time::{self, Mark, OpenPartition};
 use crate::invariants::{Invariant, Violation, require};
-use crate::journal::entry::{Header, Totals};
+use crate::journal::entry::{Header, TableTotals, Totals};
 use crate::lane::Lane;
 use crate::layout::CHECKPOINT;
 use crate::store::{Condition, ETag, ObjectStore, Put, StoreError};
@@ -33,6 +35,18 @@ pub struct Checkpoint {
     pub lanes: BTreeMap<String, LanePosition>,
     /// Files whose rows are committed and whose uploads are still to be completed.
     pub pending: Vec<PendingFile>,
+    /// How far the sources are, milliseconds since 1970 UTC: what comes before is late, where its partition is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark_ms: Option<i64>,
+    /// Partitions with rows that are not complete yet, by table and path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub open: BTreeMap<String, BTreeMap<String, OpenPartition>>,
+    /// Partitions that are complete, and whose `_SUCCESS` is still to be written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub due: Vec<Mark>,
+    /// Rows that went to late tables instead of their own, by the name of the table that they are of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub diverted: BTreeMap<String, TableTotals>,
 }
 
 /// How far a lane has been published.
@@ -49,8 +63,15 @@ pub struct LanePosition {
     pub arrival_max_ms: Option<i64>,
     /// Largest event time among its records, milliseconds since 1970 UTC.
     pub event_time_max_ms: Option<i64>,
+    /// When the last published entry was written, milliseconds since 1970 UTC; unknown in checkpoints of
+    /// versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_at_ms: Option<i64>,
     /// Totals over all published entries.
     pub totals: Totals,
+    /// Its rows in late tables, by the name of the table that they were to be in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub diverted: BTreeMap<String, u64>,
 }
 
 impl LanePosition {
@@ -64,7 +85,9 @@ impl LanePosition {
             last: header.first,
             arrival_max_ms: None,
             event_time_max_ms: None,
+            written_at_ms: None,
             totals: Totals::default(),
+            diverted: BTreeMap::new(),
         };
         position.advance(header);
         position
@@ -76,6 +99,7 @@ impl LanePosition {
         self.last = header.last;
         self.arrival_max_ms = self.arrival_max_ms.max(header.arrival_max_ms);
         self.event_time_max_ms = self.event_time_max_ms.max(header.event_time_max_ms);
+        self.written_at_ms = self.written_at_ms.max(Some(header.written_at_ms));
         self.totals.add(&header.totals);
     }
 }
@@ -98,10 +122,13 @@ pub struct PendingFile {
 /// Which rows a file holds: enough to build it again from the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// Table name.
+    /// Name of the table that its rows are of.
     pub table: String,
     /// Hive path below the table's root.
     pub partition: String,
+    /// They came late, and lie in the late table beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
     /// Fingerprint of the rows' schema.
     pub schema: u64,
     /// Rows.
@@ -110,6 +137,14 @@ pub struct Contents {
     pub digest: u64,
     /// The runs of journal entries that its rows come from.
     pub sources: Vec<SourceRange>,
+}
+
+impl Contents {
+    /// Name of the table in which they lie.
+    #[must_use]
+    pub fn placed_in(&self) -> String {
+        if self.late { late_table(&self.table) } else { self.table.clone() }
+    }
 }
 
 /// A run of journal entries of one lane.
@@ -173,7 +208,7 @@ pub struct Loaded {
 #[derive(Clone, Debug)]
 pub enum Commit {
     /// It is replaced; further commits go on from here.
-    Done(Loaded),
+    Done(Box<Loaded>),
     /// Another publisher was first.
     Lost,
 }
@@ -188,6 +223,10 @@ impl Checkpoint {
             written_at_ms: 0,
             lanes: BTreeMap::new(),
             pending: Vec::new(),
+            watermark_ms: None,
+            open: BTreeMap::new(),
+            due: Vec::new(),
+            diverted: BTreeMap::new(),
         }
     }
 
@@ -217,7 +256,9 @@ fn require_successor(base: &Checkpoint, next: &Checkpoint) -> Result<(), Violati
         });
         require(forward, folder)?;
     }
-    require(base.pending.is_empty() || base.lanes == next.lanes, "it moves on while files are pending")
+    let settled = base.pending.is_empty() && base.due.is_empty();
+    require(settled || base.lanes == next.lanes, "it moves on while files are pending or marks are due")?;
+    event_time::require_successor(base, next)
 }
 
 /// Loads a pipeline's checkpoint.
@@ -265,11 +306,11 @@ pub async fn commit(
     let condition = base.tag.clone().map_or(Condition::Absent, Condition::Matches);
     let answer = store.put(CHECKPOINT, Bytes::from(body), condition).await;
     if let Ok(Put::Stored { tag }) = answer {
-        return Ok(Commit::Done(Loaded { checkpoint: next.clone(), tag: Some(tag) }));
+        return Ok(Commit::Done(Box::new(Loaded { checkpoint: next.clone(), tag: Some(tag) })));
     }
     let now = load(store, &next.pipeline).await?;
     if now.checkpoint.generation == next.generation && now.checkpoint.run == next.run {
-        return Ok(Commit::Done(now));
+        return Ok(Commit::Done(Box::new(now)));
     }
     match answer {
         Err(error) if now.tag == base.tag => Err(error.into()),

@@ -60,6 +60,8 @@ fail_points! {
     PublishAfterCommit,
     /// One file of several is visible.
     PublishAfterComplete,
+    /// One `_SUCCESS` of several is written.
+    PublishAfterMark,
     /// All files are visible, the checkpoint still lists them as pending.
     PublishBeforeClear,
     /// The checkpoint lists nothing as pending.

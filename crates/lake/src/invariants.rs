@@ -53,6 +53,9 @@ invariants! {
     RebuiltAlike, "I14", "a file that is built again holds the rows that it was committed with";
     NewestDocument, "I15", "with `version = \"position\"` no document gives way to one of an earlier record";
     BulkWellFormed, "I16", "a bulk request is well-formed and no longer than the sink's options allow";
+    WatermarkForward, "I17", "the watermark never moves back, nor further than the least event time that an active lane has reached, less the allowed lateness";
+    MarkedWhenComplete, "I18", "a partition gets its `_SUCCESS` only behind the watermark and with nothing pending";
+    MarkCounts, "I19", "a `_SUCCESS` counts the files and rows that were visible when it was written";
 }
 
 /// Violations that no log line has carried yet.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::redrive::AGAIN;
 use serde::{Deserialize, Serialize};
 use tripline_model::pipeline::Target;
 use tripline_model::source::SourcePartition;
@@ -91,6 +92,15 @@ impl Lane {
         }
     }
 
+    /// Whether event time is followed along the lane: that of a stream, for the lake, as it first came. What is
+    /// sent again, and what lies in files, objects or databases, is old: it neither holds the watermark nor moves
+    /// it, and is never late.
+    #[must_use]
+    pub fn tells_event_time(&self) -> bool {
+        // The names of files, objects and queries end in a fingerprint.
+        self.role == Role::Lake && !self.epoch.contains(AGAIN) && !self.source.contains('#')
+    }
+
     /// The lane's folder in the journal: a readable start and a 128-bit hash of the lane in full,
     /// so that no character of an ARN or path can make two lanes one. Entries repeat the lane, and
     /// a reader compares it.
@@ -146,6 +156,25 @@ mod tests {
         .map(Lane::folder)
         .collect();
         assert_eq!(folders.len(), 7);
+    }
+
+    #[test]
+    fn event_time_is_followed_along_streams_alone() {
+        let stream = lane("arn:aws:kinesis:us-east-1:123456789012:stream/trips", "2", "shardId-000000000003");
+        assert!(
+            stream.tells_event_time()
+                && lane("broker-1:9092,broker-2:9092", "", "trips-0").tells_event_time()
+        );
+        let again =
+            crate::redrive::letters_origin(&stream.origin(), 1, tripline_model::decode::Stage::Decode);
+        for apart in [
+            Lane { role: Role::Search, ..stream.clone() },
+            Lane::new("taxi", Role::Lake, &again),
+            Lane::new("taxi", Role::Lake, &crate::redrive::batch_origin(&stream.origin(), "5", "7")),
+            lane("s3://archive/2018/trips.json.gz#0123", "", "0"),
+        ] {
+            assert!(!apart.tells_event_time(), "{apart}");
+        }
     }
 
     #[test]

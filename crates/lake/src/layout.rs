@@ -6,6 +6,8 @@
 //! _tripline/redrive/<number>       redrives of dead letters, numbered 1, 2, 3…
 //! _journal/<lane>/<number>         journal entries, numbered 1, 2, 3…
 //! <event type>/<partition>/…       the tables, one root each
+//! <event type>/<partition>/_SUCCESS  the partition is complete
+//! <event type>_late/<partition>/…  rows that came after it was, where they are diverted
 //! dead_letter/<partition>/…
 //! ```
 //! Names that begin with an underscore are skipped by Hive-style readers, and nothing outside the
@@ -64,6 +66,15 @@ pub fn file_key(
 ) -> String {
     let separator = if partition.is_empty() { "" } else { "/" };
     format!("{table}/{partition}{separator}part-{generation:010}-{run}-{index:05}.{extension}")
+}
+
+/// Name of the object that says that a partition is complete.
+pub const SUCCESS: &str = "_SUCCESS";
+
+/// Key of the object that says that a partition, one below its table's root, is complete.
+#[must_use]
+pub fn success_key(table: &str, partition: &str) -> String {
+    format!("{table}/{partition}/{SUCCESS}")
 }
 
 /// The checkpoint generation in a published file's key.

@@ -6,6 +6,7 @@
 //!   harmless;
 //! * [`publish`]: turns journal entries into large partitioned files, committed by replacing one
 //!   checkpoint object;
+//! * [`event_time`]: how far the sources are, and which partitions of the lake are complete;
 //! * [`redrive`]: sends dead letters and given-up batches again, each at most once more;
 //! * [`audit`]: proves from what lies in the store that every record is there once;
 //! * [`survey`]: counts what lies in the store by hour, file and batch, for pictures of it;
@@ -17,6 +18,7 @@ pub mod audit;
 pub mod checkpoint;
 pub mod clock;
 pub mod environment;
+pub mod event_time;
 pub mod identity;
 pub mod invariants;
 pub mod journal;

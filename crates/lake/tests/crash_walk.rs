@@ -7,10 +7,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use support::hours::{HOURLY, options};
 use support::*;
 use tripline_lake::environment::Crash;
 use tripline_lake::journal::{Journal, JournalError};
-use tripline_lake::publish::{PublishError, PublishOptions};
+use tripline_lake::publish::PublishError;
 use tripline_lake::store::{Fault, FaultStore, FolderStore, MemoryStore, ObjectStore};
 use tripline_lake::{FailPoint, Lake, Role};
 
@@ -74,7 +75,7 @@ impl<S: ObjectStore + Clone> Process<'_, S> {
     }
 
     async fn deliver(&mut self, numbers: std::ops::RangeInclusive<u64>) -> Result<(), Died> {
-        let pipeline = pipeline();
+        let pipeline = pipeline_from(HOURLY);
         let records = Records::range(numbers);
         let store = self.store.clone();
         let (_, journal) = self.lake().await?;
@@ -89,7 +90,7 @@ impl<S: ObjectStore + Clone> Process<'_, S> {
     async fn publish(&mut self) -> Result<(), Died> {
         let store = self.store.clone();
         let (lake, _) = self.lake().await?;
-        let publisher = lake.publisher(PublishOptions::default());
+        let publisher = lake.publisher(options());
         match store.run(publisher.run(FAR)).await {
             Some(Ok(report)) => {
                 assert!(report.stopped.is_empty(), "{:?}", report.stopped);
@@ -182,7 +183,7 @@ async fn play<S: Expire>(store: &S, faulty: FaultStore<S>, world: &World) -> usi
     while fresh().publish().await.is_err() {}
     read_lake(store).await.assert_exactly(LAST);
     let audit = assert_clean(store).await;
-    assert_eq!(audit.pending, 0);
+    assert_eq!((audit.pending, audit.marks), (0, 2));
     assert!(audit.foreign.is_empty(), "{:?}", audit.foreign);
     faulty.calls().len()
 }

@@ -3,9 +3,28 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_schema::{Metadata, Schema, SchemaRef};
 
 /// Name of the table that holds dead letters; no event type may have it.
 pub const DEAD_LETTER_TABLE: &str = "dead_letter";
+
+/// What follows a table's name in that of the table of its late rows.
+pub const LATE_SUFFIX: &str = "_late";
+
+/// Name of the table that holds a table's late rows, where they are diverted.
+#[must_use]
+pub fn late_table(table: &str) -> String {
+    format!("{table}{LATE_SUFFIX}")
+}
+
+/// Columns of the table that holds a table's late rows: the same, under its own name.
+#[must_use]
+pub fn late_schema(schema: &Schema) -> SchemaRef {
+    let renamed =
+        |key: &str, value: &str| if key == metadata::TABLE { late_table(value) } else { value.to_owned() };
+    let pairs = schema.metadata().iter().map(|(key, value)| (key.clone(), renamed(key, value)));
+    Arc::new(Schema::new_with_metadata(schema.fields().clone(), pairs.collect::<Metadata>()))
+}
 
 /// Keys of the Arrow schema metadata that a [`Section`] carries, so that a table explains itself
 /// wherever its columns travel: in the journal and in the published files.
@@ -81,7 +100,7 @@ pub struct DecodedBatch {
     /// What became of the records.
     pub counts: Counts,
     /// Largest event time among rows and watermark events, of those that the pipeline's
-    /// `event_time_from` names, milliseconds since 1970 UTC, leaving out those more than its
+    /// `event_time.from` names, milliseconds since 1970 UTC, leaving out those more than its
     /// `future_bound` past their record's arrival.
     pub event_time_max_ms: Option<i64>,
     /// Dead letters by reason code, in order of the code.

@@ -14,3 +14,4 @@ pub mod partition;
 pub mod pipeline;
 pub mod source;
 pub mod time;
+pub mod time_levels;

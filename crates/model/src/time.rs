@@ -13,8 +13,8 @@ pub const MIN_MS: i64 = -62_135_596_800_000;
 pub const MAX_MS: i64 = 253_402_300_799_999;
 
 const MS_PER_MINUTE: i64 = 60_000;
-const MS_PER_HOUR: i64 = 3_600_000;
-const MS_PER_DAY: i64 = 86_400_000;
+pub(crate) const MS_PER_HOUR: i64 = 3_600_000;
+pub(crate) const MS_PER_DAY: i64 = 86_400_000;
 
 /// Why a text is not a datetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
-use tripline_lake::publish::{FileFormat, PublishError, PublishReport};
+use tripline_lake::event_time::EventTimeRules;
+use tripline_lake::publish::{FileFormat, PublishError, PublishOptions, PublishReport};
 use tripline_metrics::Metrics;
 use tripline_model::pipeline::{LakeFormat, Pipeline};
 use tripline_settings::{Settings, StartError, open_lake};
@@ -50,6 +51,16 @@ pub struct Summary {
     pub bytes: u64,
     /// Old journal entries deleted.
     pub deleted: u64,
+    /// Rows that came when their partition was complete.
+    pub late_rows: u64,
+    /// How far the latest of them was behind the watermark, milliseconds.
+    pub lateness_max_ms: Option<i64>,
+    /// Partitions whose `_SUCCESS` was written.
+    pub completed: u64,
+    /// The watermark, milliseconds since 1970 UTC.
+    pub watermark_ms: Option<i64>,
+    /// How far the watermark is behind the clock, milliseconds.
+    pub watermark_lag_ms: Option<i64>,
     /// There is more to publish.
     pub more: bool,
     /// Another publisher was at work; this one gave way.
@@ -66,6 +77,11 @@ impl Summary {
             rows: report.files.iter().map(|file| file.rows).sum(),
             bytes: report.files.iter().map(|file| file.bytes).sum(),
             deleted: report.deleted,
+            late_rows: report.late_rows,
+            lateness_max_ms: report.lateness_max_ms,
+            completed: report.completed.len() as u64,
+            watermark_ms: report.watermark_ms,
+            watermark_lag_ms: report.watermark_lag_ms,
             more: report.more,
             gave_way: report.gave_way,
         }
@@ -95,8 +111,11 @@ impl Publish {
     /// [`StartError`].
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let (pipeline, lake) = open_lake(settings).await?;
-        let publisher = lake.publisher(settings.publish_options(file_format(&pipeline)));
-        Ok(Self { publisher, metrics: settings.metrics() })
+        let options = PublishOptions {
+            event_time: EventTimeRules::of(&pipeline),
+            ..settings.publish_options(file_format(&pipeline))
+        };
+        Ok(Self { publisher: lake.publisher(options), metrics: settings.metrics() })
     }
 
     /// Publishes until nothing is left or the deadline (milliseconds since 1970 UTC) is near.

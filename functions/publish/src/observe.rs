@@ -44,6 +44,16 @@ fn tell(report: &PublishReport, points: &mut Points) {
     points.tell_mean(FILE_BYTES, summary.bytes, summary.files);
     points.tell(PUBLISH_BACKLOG, u64::from(summary.more));
     points.tell(STOPPED_LANES, report.stopped.len() as u64);
+    points.tell(LATE_ROWS, report.late_rows);
+    points.tell(COMPLETED_PARTITIONS, report.completed.len() as u64);
+    for (metric, millis) in
+        [(LATENESS_MILLIS, report.lateness_max_ms), (WATERMARK_LAG_MILLIS, report.watermark_lag_ms)]
+    {
+        // A watermark ahead of the clock is none behind it.
+        if let Some(millis) = millis {
+            points.tell(metric, u64::try_from(millis).unwrap_or_default());
+        }
+    }
     points.tell(REBUILT_FILES, report.rebuilt);
     points.tell(DELETED_ENTRIES, report.deleted);
 }
@@ -58,6 +68,11 @@ fn log(report: &PublishReport, invariant_violations: u64, millis: u64) {
         commits = report.commits,
         rebuilt = report.rebuilt,
         deleted = summary.deleted,
+        late_rows = summary.late_rows,
+        lateness_max_ms = summary.lateness_max_ms,
+        completed = summary.completed,
+        watermark_ms = summary.watermark_ms,
+        watermark_lag_ms = summary.watermark_lag_ms,
         more = summary.more,
         gave_way = summary.gave_way,
         stopped_lanes = report.stopped.len(),
@@ -65,6 +80,19 @@ fn log(report: &PublishReport, invariant_violations: u64, millis: u64) {
         millis,
         "published"
     );
+    for mark in &report.completed {
+        tracing::info!(
+            table = mark.table,
+            partition = mark.partition,
+            rows = mark.rows,
+            files = mark.files,
+            late_rows = mark.late_rows,
+            "partition is complete"
+        );
+    }
+    if report.forgotten > 0 {
+        tracing::warn!(partitions = report.forgotten, "too many partitions are open: these get no _SUCCESS");
+    }
     for lane in &report.stopped {
         tracing::error!(lane = lane.folder, entry = lane.entry, reason = lane.reason, "lane stands still");
     }

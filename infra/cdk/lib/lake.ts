@@ -11,6 +11,8 @@ export interface BucketProps {
   readonly rules: s3.CfnBucket.RuleProperty[];
   /** Statements of its policy besides the one on TLS. */
   readonly statements?: object[];
+  /** S3 tells EventBridge of each new object. */
+  readonly tellsEventBridge?: boolean;
 }
 
 /** A bucket of nobody else's: encrypted, closed to the public, over TLS only. */
@@ -36,6 +38,9 @@ export function privateBucket(scope: Construct, id: string, props: BucketProps):
       ],
     },
     lifecycleConfiguration: { rules: props.rules },
+    notificationConfiguration: props.tellsEventBridge
+      ? { eventBridgeConfiguration: { eventBridgeEnabled: true } }
+      : undefined,
   });
   const deletion = props.retain ? CfnDeletionPolicy.RETAIN : CfnDeletionPolicy.DELETE;
   bucket.cfnOptions.deletionPolicy = deletion;
@@ -68,6 +73,8 @@ export interface LakeProps {
   readonly prefix: string;
   readonly keyArn?: string;
   readonly retain: boolean;
+  /** S3 tells EventBridge of new objects, so that rules with `successPattern` can be made. */
+  readonly successEvents?: boolean;
 }
 
 /**
@@ -81,6 +88,8 @@ export class Lake extends Construct {
   readonly arn: string;
   readonly url: string;
   readonly keyArn?: string;
+  /** Event pattern of a rule on the default bus that picks complete partitions. */
+  readonly successPattern: object;
 
   constructor(scope: Construct, id: string, props: LakeProps) {
     super(scope, id);
@@ -90,10 +99,16 @@ export class Lake extends Construct {
     this.arn = `${this.bucketArn}/${props.prefix}`;
     this.url = `s3://${bucketName}/${props.prefix}`;
     this.keyArn = props.keyArn;
+    this.successPattern = {
+      source: ['aws.s3'],
+      'detail-type': ['Object Created'],
+      detail: { bucket: { name: [bucketName] }, object: { key: [{ wildcard: `${props.prefix}/*/_SUCCESS` }] } },
+    };
     this.bucket = privateBucket(this, 'Bucket', {
       bucketName,
       keyArn: props.keyArn,
       retain: props.retain,
+      tellsEventBridge: props.successEvents,
       // No rule may expire what lies below _journal/ and _tripline/: publish deletes old entries itself, and positions
       // are kept for good.
       rules: [

@@ -32,6 +32,8 @@ export interface TriplineProps {
   readonly environment?: Record<string, string>;
   /** Keep lake and failure bucket when the stack goes. */
   readonly retain: boolean;
+  /** S3 tells EventBridge of new objects, complete partitions among them: see `lake.successPattern`. */
+  readonly successEvents?: boolean;
 }
 
 // There is no property for these. A shard must be delivered in order, one batch at a time, or records that come behind
@@ -75,7 +77,13 @@ export class Tripline extends Construct {
     const { keyArn, name, retain } = props;
     const { account, region } = Stack.of(this);
 
-    this.lake = new Lake(this, 'Lake', { name, prefix: props.pipeline, keyArn, retain });
+    this.lake = new Lake(this, 'Lake', {
+      name,
+      prefix: props.pipeline,
+      keyArn,
+      retain,
+      successEvents: props.successEvents,
+    });
     this.catalogue = new Catalogue(this, 'Catalogue', { name, pipeline: props.pipeline, lake: this.lake });
 
     // What the mapping gives up: invocation records with the batch itself, below aws/lambda/<mapping>/.

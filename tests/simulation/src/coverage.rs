@@ -58,6 +58,12 @@ features! {
     Overlapped: "two publishers ran at once";
     UploadExpired: "an upload expired";
     Rebuilt: "a lost file was built again";
+    WatermarkMoved: "the watermark moved on";
+    Completed: "a partition was marked as complete";
+    CompletedWhileIdle: "a partition was complete without new rows";
+    LateAppended: "late rows went into their partition";
+    LateDiverted: "late rows went into the late table";
+    WildClock: "a row was of the year 2041";
     EntriesDeleted: "entries were deleted";
     DeadLetters: "records became dead letters";
     Refused: "records were refused by policy";

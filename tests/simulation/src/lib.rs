@@ -12,6 +12,7 @@ mod dice;
 mod feeding;
 mod freezing;
 mod mapping;
+mod marks;
 mod mutant;
 mod publisher;
 mod reader;

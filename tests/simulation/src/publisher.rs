@@ -12,6 +12,7 @@ use tripline_lake::invariants::Invariant;
 use tripline_lake::publish::{PublishError, PublishReport};
 use tripline_lake::store::ErrorKind;
 use tripline_lake::{Lake, invariants};
+use tripline_model::pipeline::LatePolicy;
 
 use crate::clock::{HOUR, SECOND};
 use crate::coverage::Feature;
@@ -75,6 +76,11 @@ fn judge(scene: &Scene, number: u64, report: &PublishReport) {
     scene.seen.saw_if(report.gave_way, Feature::PublisherGaveWay);
     scene.seen.saw_if(report.rebuilt > 0, Feature::Rebuilt);
     scene.seen.saw_if(report.deleted > 0, Feature::EntriesDeleted);
+    scene.seen.saw_if(!report.completed.is_empty(), Feature::Completed);
+    scene.seen.saw_if(!report.completed.is_empty() && report.entries == 0, Feature::CompletedWhileIdle);
+    let diverts = scene.schedule.publish.options.event_time.late == LatePolicy::Divert;
+    let late = if diverts { Feature::LateDiverted } else { Feature::LateAppended };
+    scene.seen.saw_if(report.late_rows > 0, late);
     if let Some(stopped) = report.stopped.first() {
         must(Invariant::RecordOnce, false, || format!("a lane stands still: {}", stopped.reason));
     }

@@ -11,8 +11,9 @@ use tripline_lake::checkpoint::{self, Checkpoint};
 use tripline_lake::invariants::Invariant;
 use tripline_lake::store::ObjectStore;
 
-use crate::clock::{BEGIN_MS, HOUR};
-use crate::rides::{PIPELINE, number_of};
+use crate::coverage::Feature;
+use crate::marks;
+use crate::rides::{PIPELINE, folder, is_wild, number_of};
 use crate::scene::{Scene, must};
 
 /// What a file holds, by the records' numbers.
@@ -55,6 +56,7 @@ pub(crate) async fn read_for_ever(scene: Scene) {
 impl Reader {
     /// Looks at all tables and at the checkpoint, and checks what must hold at every moment.
     pub(crate) async fn look(&mut self, scene: &Scene) -> View {
+        let marks = marks::read(scene).await;
         let listed = scene.store.memory.list("", None, usize::MAX).await.unwrap_or_default();
         let mut before = std::mem::take(&mut self.files);
         for object in listed.iter().filter(|object| object.key.ends_with(".parquet")) {
@@ -80,6 +82,7 @@ impl Reader {
         let mut view = View::default();
         for file in self.files.values() {
             file.rides.iter().for_each(|&number| *view.rides.entry(number).or_default() += 1);
+            scene.seen.saw_if(file.rides.iter().any(|&number| is_wild(number)), Feature::WildClock);
             file.dead_letters.iter().for_each(|&number| *view.dead_letters.entry(number).or_default() += 1);
             file.refused.iter().for_each(|&number| *view.refused.entry(number).or_default() += 1);
         }
@@ -90,6 +93,8 @@ impl Reader {
         ));
         view.require_at_most_once();
         self.look_at_checkpoint(scene).await;
+        let rows = self.files.iter().map(|(key, file)| (key.as_str(), file.rides.len() as u64));
+        marks::judge(scene, &marks, &rows.collect(), self.checkpoint.as_ref());
         view
     }
 
@@ -109,6 +114,10 @@ impl Reader {
             must(Invariant::CheckpointForward, is_forward, || {
                 format!("generation {} after {}: a lane went back", next.generation, before.generation)
             });
+            must(Invariant::WatermarkForward, next.watermark_ms >= before.watermark_ms, || {
+                format!("{:?} after {:?}", next.watermark_ms, before.watermark_ms)
+            });
+            scene.seen.saw_if(next.watermark_ms > before.watermark_ms, Feature::WatermarkMoved);
         }
         self.checkpoint = Some(next);
     }
@@ -163,12 +172,11 @@ fn rides(key: &str, batch: &RecordBatch) -> Vec<u64> {
     let ids = ids.as_primitive::<Int64Type>();
     let times = times.as_primitive::<TimestampMillisecondType>();
     for (time, zone) in times.values().iter().zip(zones.as_string::<i32>()) {
-        // A schedule's rides are of the 2nd and 3rd of March.
-        let day = 2 + (time - BEGIN_MS) / (24 * HOUR as i64);
-        let folder = format!("ride/area={}/day={day:02}/", zone.unwrap_or_default());
-        must(Invariant::PartitionOfRow, key.starts_with(&folder), || {
-            format!("a row of {folder} lies in {key}")
-        });
+        let folder = folder(zone.unwrap_or_default(), *time);
+        let place = key.strip_prefix("ride/").or_else(|| key.strip_prefix("ride_late/"));
+        let is_there =
+            place.and_then(|place| place.strip_prefix(&folder)).is_some_and(|rest| rest.starts_with('/'));
+        must(Invariant::PartitionOfRow, is_there, || format!("a row of {folder} lies in {key}"));
     }
     ids.values().iter().filter_map(|&id| u64::try_from(id).ok()).collect()
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tripline_model::pipeline::{Pipeline, Policy};
 use tripline_model::source::Position;
+use tripline_model::time::Civil;
 
 use crate::clock::{BEGIN_MS, HOUR};
 
@@ -17,6 +18,7 @@ const DEFINITION: &str = r#"
 id = "rides"
 schema_version = 1
 type_field = "type"
+event_time = { from = "both", future_bound = "48h" }
 [events.ride]
 id = ["<id>"]
 event_time = "at"
@@ -25,7 +27,12 @@ fields = [
   { name = "at", type = "timestamp", required = true },
   { name = "zone", type = "string" },
 ]
-partition = [{ name = "area", field = "zone" }, { name = "day", time = "day" }]
+partition = [
+  { name = "area", field = "zone" },
+  { name = "year", time = "year" },
+  { name = "month", time = "month" },
+  { name = "day", time = "day" },
+]
 [events.ride.search]
 <search>
 [events.watermark]
@@ -193,10 +200,33 @@ pub(crate) const fn zone(number: u64) -> &'static str {
     if number.is_multiple_of(3) { "north" } else { "south" }
 }
 
-/// A ride's time: within two days, and not in the order of arrival.
+/// What a wild clock is ahead: it shows 2041.
+const WILD: u64 = 22 * 365 * 24 * HOUR;
+
+/// Whether the clock of a ride was wild.
+#[must_use]
+pub(crate) const fn is_wild(number: u64) -> bool {
+    number % 13 == 5
+}
+
+/// A ride's time: within two days, and not in the order of arrival; now and then of a wild clock.
 #[must_use]
 pub(crate) fn event_time(number: u64) -> i64 {
-    BEGIN_MS + ((number * 7) % 30 * HOUR) as i64 + (number % 60) as i64
+    let ahead = if is_wild(number) { WILD } else { 0 };
+    BEGIN_MS + ((number * 7) % 30 * HOUR + ahead) as i64 + (number % 60) as i64
+}
+
+/// No ride whose clock is right is of a later time, nor is any watermark.
+#[must_use]
+pub(crate) const fn latest_time() -> i64 {
+    BEGIN_MS + (30 * HOUR) as i64
+}
+
+/// The folder of a ride's partition, below its table's.
+#[must_use]
+pub(crate) fn folder(zone: &str, at: i64) -> String {
+    let Civil { year, month, day, .. } = Civil::from_ms(at);
+    format!("area={zone}/year={year:04}/month={month:02}/day={day:02}")
 }
 
 /// A record's bytes.

@@ -3,7 +3,9 @@
 //! Every feature is on in some schedules and off in others, so that rare combinations come up and none
 //! hides behind one that is always there.
 
+use tripline_lake::event_time::EventTimeRules;
 use tripline_lake::publish::PublishOptions;
+use tripline_model::pipeline::LatePolicy;
 use tripline_stream::mapping::{INVOCATION_PAYLOAD_BYTES, MappingSettings};
 
 use crate::clock::{HOUR, MINUTE, SECOND};
@@ -174,7 +176,7 @@ impl Schedule {
             feeding,
             cluster,
             mapping,
-            publish: PublishPlan::draw(dice),
+            publish: PublishPlan::draw(dice, &rides),
             weather: weather(),
             publish_weather: weather(),
             fortune: Fortune::draw(dice),
@@ -261,7 +263,11 @@ impl MappingPlan {
 }
 
 impl PublishPlan {
-    fn draw(dice: &Dice) -> Self {
+    fn draw(dice: &Dice, rides: &Rides) -> Self {
+        let mut event_time = EventTimeRules::of(&rides.pipeline);
+        event_time.allowed_lateness_ms = dice.pick(&[0, HOUR, 6 * HOUR]) as i64;
+        event_time.idle_after_ms = dice.pick(&[10 * MINUTE, 2 * HOUR, 24 * HOUR]) as i64;
+        event_time.late = dice.pick(&[LatePolicy::Append, LatePolicy::Divert]);
         let options = PublishOptions {
             // Publish itself sees to it that it is an hour at least.
             retention: std::time::Duration::from_millis(dice.pick(&[0, 0, 0, 2 * HOUR])),
@@ -270,6 +276,7 @@ impl PublishPlan {
             reads_at_once: dice.pick(&[1, 8]),
             uploads_at_once: dice.pick(&[1, 4]),
             part_bytes: dice.pick(&[300, 8 << 20]),
+            event_time,
             ..PublishOptions::default()
         };
         Self {

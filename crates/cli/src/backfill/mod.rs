@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tripline_ingest::{Ingest, IngestOptions};
-use tripline_lake::publish::PublishOptions;
 use tripline_lake::{Environment, Lake};
 
 use crate::input::{expand, refuse_those_below};
@@ -118,7 +117,7 @@ pub async fn run(arguments: &BackfillArguments) -> anyhow::Result<ExitCode> {
     let options = IngestOptions { source_epoch: arguments.source_epoch.clone(), ..IngestOptions::default() };
     let clock = Arc::clone(&lake.environment().clock);
     let ingest = Ingest::feeding(connected.all(&lake), Arc::clone(&pipeline), clock, options);
-    let options = PublishOptions { format: arguments.format.of(&pipeline), ..PublishOptions::default() };
+    let options = arguments.format.publish_options(&pipeline);
     let (began, count) = (Instant::now(), sources.len());
     let work = Work {
         ingest: Arc::new(ingest),

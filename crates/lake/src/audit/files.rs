@@ -17,7 +17,7 @@ use super::{AuditError, PAGE, breach};
 use crate::checkpoint::SourceRange;
 use crate::invariants::Invariant;
 use crate::journal::entry::TableTotals;
-use crate::layout::is_published_name;
+use crate::layout::{SUCCESS, is_published_name};
 use crate::publish::{FileFormat, file_metadata, offset_zone_schema};
 use crate::store::{ObjectStore, StoreError};
 
@@ -42,8 +42,16 @@ pub(super) enum Verdict {
     Foreign(String),
 }
 
-/// Keys of all objects of a table.
+/// Keys of a table's objects that readers look at.
 pub(crate) async fn keys(store: &dyn ObjectStore, table: &str) -> Result<Vec<String>, StoreError> {
+    Ok(keys_and_marks(store, table).await?.0)
+}
+
+/// The same, and keys of the objects that say that a partition is complete.
+pub(super) async fn keys_and_marks(
+    store: &dyn ObjectStore,
+    table: &str,
+) -> Result<(Vec<String>, Vec<String>), StoreError> {
     let prefix = format!("{table}/");
     let mut keys: Vec<String> = Vec::new();
     loop {
@@ -51,9 +59,11 @@ pub(crate) async fn keys(store: &dyn ObjectStore, table: &str) -> Result<Vec<Str
         let all = page.len() < PAGE;
         keys.extend(page.into_iter().map(|object| object.key));
         if all {
+            let name = |key: &str| key.rsplit('/').next().unwrap_or_default().to_owned();
+            let marks = keys.iter().filter(|key| name(key) == SUCCESS).cloned().collect();
             // Hive-style readers skip these names, such as `_SUCCESS`.
-            keys.retain(|key| !key.rsplit('/').next().unwrap_or_default().starts_with(['_', '.']));
-            return Ok(keys);
+            keys.retain(|key| !name(key).starts_with(['_', '.']));
+            return Ok((keys, marks));
         }
     }
 }

@@ -7,12 +7,14 @@
 
 mod files;
 mod lanes;
+mod marks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use arrow_schema::SchemaRef;
 use futures_util::{StreamExt, stream};
+use tripline_model::batch::late_table;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, SourceRange};
 use crate::identity::{self, IdentityError};
@@ -53,6 +55,8 @@ pub struct Audit {
     pub tables: BTreeMap<String, AuditedTable>,
     /// Files committed but not visible yet; the next publish run completes them.
     pub pending: u64,
+    /// Partitions that a `_SUCCESS` says are complete.
+    pub marks: u64,
     /// Objects under the table roots that this pipeline did not publish.
     pub foreign: Vec<String>,
     /// Everything that contradicts "each record once", with the id of the invariant that it breaks, where it
@@ -118,11 +122,12 @@ pub async fn audit(
     for folder in listed.union(&known) {
         lanes::audit_lane(store, folder, checkpoint.lanes.get(folder), &mut audit).await?;
     }
-    let visible = audit_files(store, pipeline, schema_of, &mut audit).await?;
+    let (visible, marks) = audit_files(store, pipeline, schema_of, &mut audit).await?;
     audit.pending = invisible(&checkpoint, &visible).count() as u64;
     compare_tables(&checkpoint, &visible, &mut audit);
     compare_lanes(&checkpoint, &visible, &mut audit);
     find_overlaps(&visible, &mut audit);
+    marks::audit_marks(store, marks, (&checkpoint, &visible), &mut audit).await?;
     Ok(audit)
 }
 
@@ -131,14 +136,15 @@ async fn audit_files(
     pipeline: &str,
     schema_of: &(dyn Fn(&str) -> Option<SchemaRef> + Sync),
     audit: &mut Audit,
-) -> Result<Vec<AuditedFile>, AuditError> {
-    let mut visible = Vec::new();
+) -> Result<(Vec<AuditedFile>, Vec<String>), AuditError> {
+    let (mut visible, mut marks) = (Vec::new(), Vec::new());
     for table in store.list_folders("").await? {
         if table.starts_with('_') {
             continue;
         }
         let schema = schema_of(&table);
-        let keys = files::keys(store, &table).await?;
+        let (keys, mut of_table) = files::keys_and_marks(store, &table).await?;
+        marks.append(&mut of_table);
         let place = (pipeline, table.as_str());
         let reads = keys.into_iter().map(|key| files::audit_file(store, place, key, schema.clone()));
         let mut reads = stream::iter(reads).buffer_unordered(FILES_AT_ONCE);
@@ -154,7 +160,7 @@ async fn audit_files(
         }
     }
     visible.sort_by(|one, other| one.key.cmp(&other.key));
-    Ok(visible)
+    Ok((visible, marks))
 }
 
 /// A fault, with the invariant that it breaks.
@@ -167,10 +173,17 @@ fn compare_tables(checkpoint: &Checkpoint, visible: &[AuditedFile], audit: &mut 
     for (table, totals) in checkpoint.totals().tables {
         audit.tables.entry(table).or_default().expected = totals;
     }
+    let take = |table: &mut AuditedTable, rows: u64, digest: u64| {
+        table.expected.rows = table.expected.rows.wrapping_sub(rows);
+        table.expected.digest = table.expected.digest.wrapping_sub(digest);
+    };
+    for (table, late) in &checkpoint.diverted {
+        take(audit.tables.entry(table.clone()).or_default(), late.rows, late.digest);
+        audit.tables.entry(late_table(table)).or_default().expected.add(*late);
+    }
     for file in invisible(checkpoint, visible) {
-        let expected = &mut audit.tables.entry(file.contents.table.clone()).or_default().expected;
-        expected.rows = expected.rows.wrapping_sub(file.contents.rows);
-        expected.digest = expected.digest.wrapping_sub(file.contents.digest);
+        let table = audit.tables.entry(file.contents.placed_in()).or_default();
+        take(table, file.contents.rows, file.contents.digest);
     }
     for file in visible {
         let table = audit.tables.entry(file.table.clone()).or_default();
@@ -205,34 +218,39 @@ fn invisible<'a>(
 
 /// Per source partition: rows of the files that come from a lane are the rows it has published.
 fn compare_lanes(checkpoint: &Checkpoint, visible: &[AuditedFile], audit: &mut Audit) {
-    let mut found: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut found: BTreeMap<(&str, String), u64> = BTreeMap::new();
     let hidden: Vec<_> = invisible(checkpoint, visible).collect();
     // Files without a label leave a table's rows without a lane; its sums are compared all the same.
     let silent: BTreeSet<&str> =
         visible.iter().filter(|file| file.sources.is_none()).map(|file| file.table.as_str()).collect();
-    let of_visible = visible.iter().filter_map(|file| Some((file.table.as_str(), file.sources.as_ref()?)));
-    let of_hidden = hidden.iter().map(|file| (file.contents.table.as_str(), &file.contents.sources));
+    let of_visible = visible.iter().filter_map(|file| Some((file.table.clone(), file.sources.as_ref()?)));
+    let of_hidden = hidden.iter().map(|file| (file.contents.placed_in(), &file.contents.sources));
     for (table, sources) in of_visible.chain(of_hidden) {
         for source in sources {
-            *found.entry((source.lane.as_str(), table)).or_default() += source.rows;
+            *found.entry((source.lane.as_str(), table.clone())).or_default() += source.rows;
         }
     }
     for (folder, position) in &checkpoint.lanes {
-        for (table, totals) in &position.totals.tables {
+        let diverted = position.diverted.iter().map(|(table, rows)| (late_table(table), *rows));
+        let of_tables = position.totals.tables.iter().map(|(table, totals)| {
+            let diverted = position.diverted.get(table).copied().unwrap_or_default();
+            (table.clone(), totals.rows.wrapping_sub(diverted))
+        });
+        for (table, committed) in of_tables.chain(diverted) {
             if silent.contains(table.as_str()) {
                 continue;
             }
-            let rows = found.remove(&(folder.as_str(), table.as_str())).unwrap_or_default();
-            if rows != totals.rows {
+            let rows = found.remove(&(folder.as_str(), table.clone())).unwrap_or_default();
+            if rows != committed {
                 let what = format_args!(
-                    "{}: files of table {table} hold {rows} of its rows where {} were committed",
-                    position.lane, totals.rows
+                    "{}: files of table {table} hold {rows} of its rows where {committed} were committed",
+                    position.lane
                 );
                 audit.faults.push(breach(Invariant::RecordOnce, what));
             }
         }
     }
-    found.retain(|(_, table), _| !silent.contains(table));
+    found.retain(|(_, table), _| !silent.contains(table.as_str()));
     for ((folder, table), rows) in found {
         let what = format_args!("table {table} has {rows} rows of lane {folder}, which never published any");
         audit.faults.push(breach(Invariant::CommitReconciles, what));

@@ -5,11 +5,14 @@ use std::ops::RangeInclusive;
 
 use futures_util::{StreamExt, stream};
 
-use super::group::{GroupKey, Groups};
+use tripline_model::pipeline::LatePolicy;
+
+use super::group::{GroupKey, Groups, oldest_ms};
 use super::{PublishError, PublishOptions, StoppedLane};
 use crate::checkpoint::{Checkpoint, LanePosition, PendingFile};
 use crate::invariants::{Invariant, require_of_store};
-use crate::journal::entry::{Entry, EntryError};
+use crate::journal::entry::{Entry, EntryError, SectionHeader};
+use crate::lane::Lane;
 use crate::layout::{JOURNAL, entry_key, entry_number, lane_prefix};
 use crate::store::{ErrorKind, ObjectStore, StoreError};
 
@@ -28,6 +31,12 @@ pub(super) struct Collected {
     pub(super) entries: u64,
     /// What the entries' headers count.
     pub(super) rows: PartitionRows,
+    /// Those of them that are late.
+    pub(super) late: PartitionRows,
+    /// The least event time of the late ones, milliseconds since 1970 UTC.
+    pub(super) oldest_late_ms: Option<i64>,
+    /// Lanes whose entries are not all read.
+    pub(super) unread: BTreeSet<String>,
     /// Lanes that cannot go on.
     pub(super) stopped: Vec<StoppedLane>,
     /// A bound was met; there is more.
@@ -55,7 +64,7 @@ pub(super) async fn collect(
     let first = usize::try_from(checkpoint.generation / 2).unwrap_or_default();
     let count = lanes.len().max(1);
     lanes.rotate_left(first % count);
-    let collected = Collected::default();
+    let collected = Collected { unread: lanes.iter().cloned().collect(), ..Collected::default() };
     let mut reader = Reader { store, options, checkpoint, collected, raw_bytes: 0 };
     while !lanes.is_empty() {
         let mut unfinished = Vec::with_capacity(lanes.len());
@@ -66,6 +75,8 @@ pub(super) async fn collect(
             }
             if reader.turn(&folder).await? {
                 unfinished.push(folder);
+            } else if !reader.collected.stopped.iter().any(|lane| lane.folder == folder) {
+                reader.collected.unread.remove(&folder);
             }
         }
         lanes = unfinished;
@@ -138,16 +149,51 @@ impl Reader<'_> {
             None => LanePosition::first(header),
         };
         for (section, header) in sections.iter().zip(&header.sections) {
-            self.collected.groups.add(folder, number, section, |_| true);
+            let late = self.late(&entry.header.lane, header);
+            let is_diverted = |partition: &str| {
+                self.options.event_time.late == LatePolicy::Divert && late.contains(partition)
+            };
+            self.collected.groups.add(folder, number, section, |key| {
+                Some(GroupKey { late: is_diverted(&key.partition), ..key })
+            });
             for partition in &header.partitions {
                 let place = (header.table.clone(), partition.path.clone());
+                if late.contains(partition.path.as_str()) {
+                    *self.collected.late.entry(place.clone()).or_default() += partition.rows;
+                }
                 *self.collected.rows.entry(place).or_default() += partition.rows;
+            }
+            if !late.is_empty() {
+                let chosen: Vec<bool> = section
+                    .partitions
+                    .iter()
+                    .map(|partition| late.contains(partition.path.as_str()))
+                    .collect();
+                let oldest_ms = oldest_ms(section, &chosen).map_err(|error| error.to_string())?;
+                let known_ms = self.collected.oldest_late_ms;
+                self.collected.oldest_late_ms = known_ms.into_iter().chain(oldest_ms).min();
             }
         }
         self.collected.lanes.insert(folder.to_owned(), next);
         self.collected.entries += 1;
         self.raw_bytes += entry.raw_length();
         Ok(())
+    }
+
+    /// A section's partitions that the checkpoint's watermark has passed: what comes for them is late.
+    fn late<'h>(&self, lane: &Lane, section: &'h SectionHeader) -> BTreeSet<&'h str> {
+        let Some(watermark_ms) = self.checkpoint.watermark_ms.filter(|_| lane.tells_event_time()) else {
+            return BTreeSet::new();
+        };
+        let rules = &self.options.event_time;
+        let is_over =
+            |path: &str| rules.end_ms(&section.table, path).is_some_and(|end_ms| end_ms <= watermark_ms);
+        section
+            .partitions
+            .iter()
+            .map(|partition| partition.path.as_str())
+            .filter(|path| is_over(path))
+            .collect()
     }
 
     fn stop(&mut self, folder: &str, number: u64, reason: String) {
@@ -197,7 +243,12 @@ pub(super) async fn collect_again(
     options: &PublishOptions,
     files: &[PendingFile],
 ) -> Result<Groups, PublishError> {
-    let wanted: BTreeSet<GroupKey> = files.iter().map(|file| GroupKey::of(&file.contents)).collect();
+    // Rows of one partition are in two files where those of one lane were late and those of another were not.
+    let wanted: BTreeSet<(&str, GroupKey)> = files
+        .iter()
+        .flat_map(|file| file.contents.sources.iter().map(move |source| (source, &file.contents)))
+        .map(|(source, contents)| (source.lane.as_str(), GroupKey::of(contents)))
+        .collect();
     let mut ranges: BTreeMap<&str, RangeInclusive<u64>> = BTreeMap::new();
     for source in files.iter().flat_map(|file| &file.contents.sources) {
         let range = ranges.entry(&source.lane).or_insert(source.first_entry..=source.last_entry);
@@ -214,7 +265,10 @@ pub(super) async fn collect_again(
             };
             let entry = entry?.map_err(lost)?;
             for section in entry.sections().map_err(|error| lost(error.to_string()))? {
-                groups.add(lane, number, &section, |key| wanted.contains(key));
+                groups.add(lane, number, &section, |key| {
+                    let late = GroupKey { late: true, ..key.clone() };
+                    [key, late].into_iter().find(|key| wanted.contains(&(lane, key.clone())))
+                });
             }
         }
     }

@@ -8,7 +8,7 @@ use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
-use tripline_model::batch::{Section, metadata};
+use tripline_model::batch::{Section, late_schema, late_table, metadata};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::checkpoint::{Contents, SourceRange};
@@ -21,6 +21,8 @@ const BATCH_ROWS: usize = 16 * 1024;
 pub(super) struct GroupKey {
     pub(super) table: Arc<str>,
     pub(super) partition: String,
+    /// They came late and go into the late table.
+    pub(super) late: bool,
     /// Rows of different schemas never share a file.
     pub(super) schema: u64,
 }
@@ -30,8 +32,14 @@ impl GroupKey {
         Self {
             table: Arc::from(contents.table.as_str()),
             partition: contents.partition.clone(),
+            late: contents.late,
             schema: contents.schema,
         }
+    }
+
+    /// Name of the table that the file is in.
+    pub(super) fn placed_in(&self) -> String {
+        if self.late { late_table(&self.table) } else { self.table.to_string() }
     }
 }
 
@@ -58,13 +66,13 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Distributes a section's rows. `keep` leaves groups out.
+    /// Distributes a section's rows. `place` says where those go that would be in a group; `None`: nowhere.
     pub(super) fn add(
         &mut self,
         lane: &str,
         entry: u64,
         section: &Section,
-        keep: impl Fn(&GroupKey) -> bool,
+        place: impl Fn(GroupKey) -> Option<GroupKey>,
     ) {
         let schema = section.rows.schema();
         let fingerprint = fingerprint(&schema);
@@ -76,12 +84,12 @@ impl Groups {
         }
         for (partition, rows) in section.partitions.iter().zip(rows_of) {
             let table = Arc::clone(&section.table);
-            let key = GroupKey { table, partition: partition.path.clone(), schema: fingerprint };
-            if rows.is_empty() || !keep(&key) {
-                continue;
-            }
+            let partition = partition.path.clone();
+            let key = GroupKey { table, partition, late: false, schema: fingerprint };
+            let Some(key) = place(key).filter(|_| !rows.is_empty()) else { continue };
+            let schema = if key.late { late_schema(&schema) } else { Arc::clone(&schema) };
             let group = self.groups.entry(key).or_insert_with(|| Group {
-                schema: Arc::clone(&schema),
+                schema,
                 pieces: Vec::new(),
                 sources: BTreeMap::new(),
             });
@@ -134,10 +142,8 @@ impl Group {
         let batches: Vec<&RecordBatch> = pieces.iter().map(|piece| &piece.batch).collect();
         let mut order: Vec<(i64, usize, usize)> = Vec::with_capacity(self.rows() as usize);
         for (index, piece) in pieces.iter().enumerate() {
-            let times =
-                piece.batch.column(time_index).as_primitive_opt::<TimestampMillisecondType>().ok_or_else(
-                    || ArrowError::SchemaError("the time column is not in milliseconds".to_owned()),
-                )?;
+            let times = piece.batch.column(time_index).as_primitive_opt::<TimestampMillisecondType>();
+            let times = times.ok_or_else(not_in_milliseconds)?;
             let time_of = |row: usize| if times.is_valid(row) { times.value(row) } else { i64::MIN };
             order.extend(piece.rows.iter().map(|&row| (time_of(row as usize), index, row as usize)));
         }
@@ -150,6 +156,21 @@ impl Group {
             })
             .collect()
     }
+}
+
+/// The least time among the rows of a section whose partitions `chosen` names.
+pub(super) fn oldest_ms(section: &Section, chosen: &[bool]) -> Result<Option<i64>, ArrowError> {
+    let schema = section.rows.schema();
+    let times = section.rows.column(schema.index_of(time_column(&schema)?)?);
+    let times = times.as_primitive_opt::<TimestampMillisecondType>();
+    let times = times.ok_or_else(not_in_milliseconds)?;
+    let is_chosen = |partition: &u16| chosen.get(usize::from(*partition)).copied().unwrap_or_default();
+    let rows = times.iter().zip(&section.partition_of);
+    Ok(rows.filter_map(|(time, partition)| time.filter(|_| is_chosen(partition))).min())
+}
+
+fn not_in_milliseconds() -> ArrowError {
+    ArrowError::SchemaError("the time column is not in milliseconds".to_owned())
 }
 
 /// The column by which a table's rows are ordered.

@@ -8,6 +8,7 @@
 mod collect;
 mod encode;
 mod group;
+mod mark;
 mod pending;
 mod sweep;
 mod upload;
@@ -20,6 +21,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Commit, Loaded, PendingFile};
 use crate::environment::{Crash, Environment, FailPoint};
+use crate::event_time::{EventTimeRules, Mark, Progress};
 use crate::invariants::{Invariant, Violation, require};
 use crate::journal::MIN_RETENTION;
 use crate::layout::file_key;
@@ -49,6 +51,8 @@ pub struct PublishOptions {
     pub reads_at_once: usize,
     /// Files uploaded at once.
     pub uploads_at_once: usize,
+    /// What moves the watermark, and what becomes of late rows; by default nothing is ever complete.
+    pub event_time: EventTimeRules,
 }
 
 impl Default for PublishOptions {
@@ -61,6 +65,7 @@ impl Default for PublishOptions {
             part_bytes: 8 << 20,
             reads_at_once: 8,
             uploads_at_once: 4,
+            event_time: EventTimeRules::default(),
         }
     }
 }
@@ -132,6 +137,19 @@ pub enum PublishError {
         /// How often it was completed.
         times: u32,
     },
+    /// A partition's `_SUCCESS` changes whenever it is to be replaced.
+    #[error(
+        "{location}/{key} was changed by somebody else {times} times while it was to be replaced; nobody else may \
+         write it"
+    )]
+    Unmarked {
+        /// Its key.
+        key: String,
+        /// Where the lake is.
+        location: String,
+        /// How often it was tried.
+        times: u32,
+    },
     /// Going on would lose or double rows.
     #[error("publish stops: {0}")]
     Invariant(#[from] Violation),
@@ -179,6 +197,18 @@ pub struct PublishReport {
     pub rebuilt: u64,
     /// Old entries that were deleted.
     pub deleted: u64,
+    /// Rows that came when their partition was complete, wherever they went.
+    pub late_rows: u64,
+    /// How far the latest of them was behind the watermark, milliseconds.
+    pub lateness_max_ms: Option<i64>,
+    /// Partitions whose `_SUCCESS` was written, for the first time or again, with what these commits add to it.
+    pub completed: Vec<Mark>,
+    /// Partitions that will get no `_SUCCESS`, as too many were open at once.
+    pub forgotten: u64,
+    /// The watermark, milliseconds since 1970 UTC.
+    pub watermark_ms: Option<i64>,
+    /// How far the watermark was behind this clock in the end, milliseconds.
+    pub watermark_lag_ms: Option<i64>,
     /// Lanes that cannot go on; somebody must look.
     pub stopped: Vec<StoppedLane>,
     /// Another publisher was at work; this one gave way.
@@ -234,13 +264,14 @@ impl Publisher {
             let collected = collect(&*self.store, &self.options, &loaded.checkpoint).await?;
             run.report.stopped.clone_from(&collected.stopped);
             run.report.more = collected.more;
-            if collected.entries == 0 {
-                break;
-            }
+            let is_last = collected.entries == 0;
             self.environment.reach(FailPoint::PublishAfterRead)?;
             match self.round(&mut run, loaded, collected).await? {
                 Some(settled) => loaded = settled,
                 None => return Ok(run.gave_way()),
+            }
+            if is_last {
+                break;
             }
             // The next round is as long as this one, give or take; it must end before the deadline.
             let now_ms = self.environment.now_ms();
@@ -251,6 +282,11 @@ impl Publisher {
         if !run.report.stopped.is_empty() && self.is_overtaken(&loaded).await? {
             return Ok(run.gave_way());
         }
+        run.report.watermark_ms = loaded.checkpoint.watermark_ms;
+        run.report.watermark_lag_ms = run
+            .report
+            .watermark_ms
+            .map(|watermark_ms| self.environment.now_ms().saturating_sub(watermark_ms));
         run.report.deleted = self.sweep(&loaded.checkpoint, deadline_ms).await?;
         Ok(run.report)
     }
@@ -262,7 +298,8 @@ impl Publisher {
         Ok(now.generation != loaded.checkpoint.generation)
     }
 
-    /// Uploads, commits and completes what was collected. `None`: another publisher was first.
+    /// Uploads, commits and completes what was collected, if there is anything: lanes that have become idle may make
+    /// partitions complete without new rows. `None`: another publisher was first.
     async fn round(
         &self,
         run: &mut Run,
@@ -275,7 +312,7 @@ impl Publisher {
         let extension = self.options.format.extension();
         let run_id = run.id.clone();
         let uploads = collected.groups.into_iter().enumerate().map(|(index, (key, group))| {
-            let name = file_key(&key.table, &key.partition, generation, &run_id, index, extension);
+            let name = file_key(&key.placed_in(), &key.partition, generation, &run_id, index, extension);
             async move { self.upload(name, &key, &group).await }
         });
         let at_once = self.options.uploads_at_once.max(1);
@@ -283,12 +320,25 @@ impl Publisher {
         self.environment.reach(FailPoint::PublishBeforeCommit)?;
         require_same_rows(&collected.rows, &pending)?;
         let files = published(&pending);
-        let next = Checkpoint { lanes, pending, ..loaded.checkpoint.clone() };
+        let mut next = Checkpoint { lanes, pending: Vec::new(), ..loaded.checkpoint.clone() };
+        let progress = Progress {
+            unread: collected.unread.iter().map(String::as_str).collect(),
+            late: &collected.late,
+            now_ms: self.environment.now_ms(),
+        };
+        next.count(&self.options.event_time, &pending, &progress);
+        let forgotten = next.follow(&self.options.event_time, &progress)?;
+        if collected.entries == 0 && next.due.is_empty() {
+            return Ok(Some(loaded));
+        }
+        next.pending = pending;
         let Commit::Done(committed) = self.commit(run, &loaded, next).await? else { return Ok(None) };
         self.environment.reach(FailPoint::PublishAfterCommit)?;
-        run.report.commits += 1;
+        run.report.commits += u64::from(collected.entries > 0);
         run.report.entries += collected.entries;
-        let settled = self.settle(run, committed).await?;
+        run.report.forgotten += forgotten as u64;
+        run.report.count_late(&collected.late, collected.oldest_late_ms, loaded.checkpoint.watermark_ms);
+        let settled = self.settle(run, *committed).await?;
         if settled.is_some() {
             run.report.files.extend(files);
         }
@@ -318,6 +368,16 @@ impl Publisher {
     }
 }
 
+impl PublishReport {
+    fn count_late(&mut self, rows: &PartitionRows, oldest_ms: Option<i64>, watermark_ms: Option<i64>) {
+        self.late_rows += rows.values().sum::<u64>();
+        let lateness_ms = watermark_ms
+            .zip(oldest_ms)
+            .map(|(watermark_ms, oldest_ms)| watermark_ms.saturating_sub(oldest_ms));
+        self.lateness_max_ms = self.lateness_max_ms.max(lateness_ms);
+    }
+}
+
 impl Run {
     /// The one that was first reports lanes that stand still.
     fn gave_way(mut self) -> PublishReport {
@@ -343,7 +403,7 @@ fn published(pending: &[PendingFile]) -> Vec<PublishedFile> {
         .iter()
         .map(|file| PublishedFile {
             key: file.key.clone(),
-            table: file.contents.table.clone(),
+            table: file.contents.placed_in(),
             partition: file.contents.partition.clone(),
             rows: file.contents.rows,
             bytes: file.bytes,

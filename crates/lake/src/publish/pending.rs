@@ -19,13 +19,14 @@ const COMPLETIONS_AT_ONCE: usize = 16;
 const REBUILDS: u32 = 3;
 
 impl Publisher {
-    /// Completes every upload that the checkpoint lists, then commits that nothing is pending.
+    /// Completes every upload that the checkpoint lists, writes the marks that are due, then commits that nothing is
+    /// pending.
     ///
     /// `None`: another publisher has taken over.
     pub(super) async fn settle(&self, run: &mut Run, loaded: Loaded) -> Result<Option<Loaded>, PublishError> {
         let mut loaded = loaded;
         let mut rebuilds = 0;
-        while !loaded.checkpoint.pending.is_empty() {
+        while !loaded.checkpoint.pending.is_empty() || !loaded.checkpoint.due.is_empty() {
             let lost = self.complete_all(&loaded.checkpoint.pending).await?;
             let mut next = loaded.checkpoint.clone();
             if let Some(first) = lost.first() {
@@ -44,11 +45,14 @@ impl Publisher {
                 self.environment.reach(FailPoint::PublishAfterRebuild)?;
                 run.report.rebuilt += lost.len() as u64;
             } else {
+                // Every file is seen: what a mark counts is there when it is.
+                self.mark(&loaded.checkpoint).await?;
                 self.environment.reach(FailPoint::PublishBeforeClear)?;
                 next.pending.clear();
+                run.report.completed.append(&mut next.due);
             }
             match self.commit(run, &loaded, next).await? {
-                Commit::Done(done) => loaded = done,
+                Commit::Done(done) => loaded = *done,
                 Commit::Lost => return Ok(None),
             }
             self.environment.reach(FailPoint::PublishAfterClear)?;

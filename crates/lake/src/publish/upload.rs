@@ -64,6 +64,7 @@ impl Publisher {
         let contents = Contents {
             table: group_key.table.to_string(),
             partition: group_key.partition.clone(),
+            late: group_key.late,
             schema: group_key.schema,
             rows: group.rows(),
             digest: sum,

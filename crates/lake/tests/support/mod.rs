@@ -9,6 +9,7 @@
 )]
 
 pub mod bench;
+pub mod hours;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

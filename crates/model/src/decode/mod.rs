@@ -123,19 +123,20 @@ impl<'p> Decoder<'p> {
         };
         self.counts.records += 1;
         self.counts.unknown_fields += unknown as u64;
+        let event_time = self.reader.pipeline.event_time;
         let feeds = match pushed {
             Pushed::Watermark => {
                 self.counts.watermarks += 1;
-                self.reader.pipeline.event_time_from != EventTimeFrom::Rows
+                event_time.from != EventTimeFrom::Rows
             }
             _ => {
                 self.counts.rows += 1;
-                self.reader.pipeline.event_time_from != EventTimeFrom::Watermarks
+                event_time.from != EventTimeFrom::Watermarks
             }
         };
         // Where it is the producer's word, its clock may be the one that is wild.
         let arrival = record.arrival_ms.map_or(self.now_ms, |arrival| arrival.min(self.now_ms));
-        if feeds && event_time_ms <= arrival.saturating_add(self.reader.pipeline.future_bound_ms) {
+        if feeds && event_time_ms <= arrival.saturating_add(event_time.future_bound_ms) {
             self.event_time_max_ms = self.event_time_max_ms.max(Some(event_time_ms));
         }
         pushed

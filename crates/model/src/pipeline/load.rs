@@ -1,5 +1,6 @@
 //! Reads `pipeline.toml`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use toml::de::DeTable;
@@ -8,10 +9,9 @@ use super::event::{self, Draft};
 use super::faults::{Fault, Faults, suggestion};
 use super::members::Members;
 use super::table::Table;
-use super::walk::Section;
-use super::{
-    EventKind, EventTimeFrom, LakeFormat, Limits, NullPolicy, Pipeline, PipelineError, Policy, search,
-};
+use super::walk::{At, Section};
+use super::{Event, LakeFormat, Limits, NullPolicy, Pipeline, PipelineError, Policy, event_time, search};
+use crate::batch::LATE_SUFFIX;
 
 pub(super) const POLICIES: [(&str, Policy); 3] =
     [("dead-letter", Policy::DeadLetter), ("fail", Policy::Fail), ("ignore", Policy::Ignore)];
@@ -74,13 +74,7 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
     ];
     let on_null_at = root.place("on_null");
     let on_null = root.choice("on_null", &nulls, faults);
-    let future_bound_ms = root.duration_ms("future_bound", faults);
-    let event_time_from = [
-        ("rows", EventTimeFrom::Rows),
-        ("watermarks", EventTimeFrom::Watermarks),
-        ("both", EventTimeFrom::Both),
-    ];
-    let event_time_from = root.choice("event_time_from", &event_time_from, faults);
+    let event_time = event_time::read(root.section("event_time", faults), faults);
     let limits = read_limits(root.section("limits", faults), faults);
     let mut lake = root.section("lake", faults);
     let formats = [("parquet", LakeFormat::Parquet), ("json", LakeFormat::Json)];
@@ -130,10 +124,8 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
     let dead_letter_index =
         dead_letter_index.and_then(|at| search::read_dead_letter_index(&at, &events, faults));
 
-    let watermarks = events.iter().any(|event| event.kind == EventKind::Watermark);
-    if event_time_from == Some(EventTimeFrom::Watermarks) && !watermarks {
-        root_fault(faults, "event_time_from", "there is no event type of kind \"watermark\": use \"rows\"");
-    }
+    let event_time = event_time.settle(&events, faults);
+    check_late_tables(&events, &type_names, faults);
     let on_null = match on_null {
         None | Some(Nulls::DeadLetter) => NullPolicy::DeadLetter,
         Some(Nulls::Fail) => NullPolicy::Fail,
@@ -154,12 +146,7 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
         on_malformed: on_malformed.unwrap_or(Policy::DeadLetter),
         on_unknown_type: on_unknown_type.unwrap_or(Policy::DeadLetter),
         on_null,
-        future_bound_ms: future_bound_ms.unwrap_or(86_400_000),
-        event_time_from: event_time_from.unwrap_or(if watermarks {
-            EventTimeFrom::Watermarks
-        } else {
-            EventTimeFrom::Rows
-        }),
+        event_time,
         limits,
         format: format.unwrap_or(LakeFormat::Parquet),
         dead_letter_index,
@@ -168,8 +155,18 @@ fn read(mut root: Section<'_>, dir: &Path, faults: &mut Faults<'_>) -> Option<Pi
     })
 }
 
-fn root_fault(faults: &mut Faults<'_>, key: &str, reason: &str) {
-    faults.add(0, key, reason);
+/// Late rows have a table of their own beside that of the others.
+fn check_late_tables(events: &[Event], names: &[At<&str>], faults: &mut Faults<'_>) {
+    let tables: BTreeSet<&str> = events.iter().map(|event| &*event.table).collect();
+    for (event, name) in events.iter().zip(names) {
+        if let Some(table) = event.table.strip_suffix(LATE_SUFFIX).filter(|table| tables.contains(table)) {
+            let reason = format!(
+                "the table `{}` is that of late rows of `{table}`: choose another with `table`",
+                event.table
+            );
+            name.fault(faults, reason);
+        }
+    }
 }
 
 fn read_limits(mut section: Section<'_>, faults: &mut Faults<'_>) -> Limits {

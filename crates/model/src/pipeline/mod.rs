@@ -8,9 +8,14 @@
 //! on_malformed = "dead-letter"     # or "fail", "ignore"
 //! on_unknown_type = "dead-letter"  # or "fail", "ignore"; for events of no type too
 //! on_null = "dead-letter"          # or "fail", "ignore", "delete"; for records that are empty or `null`
-//! future_bound = "24h"             # event times further past arrival never move the watermark
-//! event_time_from = "both"         # "rows", "watermarks" or "both": what moves the watermark;
+//!
+//! [event_time]                     # how far event time is: the watermark
+//! from = "both"                    # "rows", "watermarks" or "both": what moves it;
 //!                                  # if left out, watermark events where there are some, else rows
+//! future_bound = "24h"             # event times further past arrival never move it
+//! allowed_lateness = "1h"          # it stays so far behind the least of the source partitions
+//! idle_after = "1h"                # of which those without anything new for so long are left out
+//! late = "append"                  # or "divert": late rows go to the table `<table>_late`
 //!
 //! [limits]                         # what is larger becomes a dead letter
 //! record_bytes = 1048576           # of a record
@@ -77,6 +82,7 @@
 //! pipeline is refused with all of its faults at once, each with file, line and what to do.
 
 mod event;
+mod event_time;
 mod faults;
 mod forward;
 mod index_name;
@@ -97,6 +103,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 
 pub(crate) use event::table_metadata;
+pub use event_time::{EventTime, EventTimeFrom, LatePolicy};
 pub use faults::{Fault, PipelineError};
 pub use forward::{Forward, Target};
 pub use index_name::{IndexName, IndexPart, TimeFormat, TimeToken};
@@ -104,6 +111,7 @@ pub use lookup::Lookup;
 pub(crate) use members::Members;
 pub use search::{Action, Appended, Search, VersionFrom};
 
+use crate::batch::{LATE_SUFFIX, late_schema};
 use crate::partition::Part;
 
 /// A pipeline, ready to decode records with.
@@ -123,10 +131,8 @@ pub struct Pipeline {
     pub on_unknown_type: Policy,
     /// What becomes of records that are empty or `null`.
     pub on_null: NullPolicy,
-    /// How far past its arrival an event time may lie and still move the watermark, milliseconds.
-    pub future_bound_ms: i64,
-    /// What moves the watermark.
-    pub event_time_from: EventTimeFrom,
+    /// What moves the watermark, and what comes of late rows.
+    pub event_time: EventTime,
     /// Limits of records.
     pub limits: Limits,
     /// Format of the published files.
@@ -163,17 +169,6 @@ pub enum NullPolicy {
         /// Index in [`Pipeline::events`] of the type that the document is of.
         event: usize,
     },
-}
-
-/// Whose event times move the watermark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventTimeFrom {
-    /// Those of rows.
-    Rows,
-    /// Those of watermark events.
-    Watermarks,
-    /// Those of either.
-    Both,
 }
 
 /// What a record may not exceed.
@@ -403,14 +398,20 @@ impl Pipeline {
         of_rows.map(|event| &*event.table)
     }
 
-    /// A table's columns; `None` for a table that the pipeline does not have.
+    /// The columns of a table or of its late rows; `None` for a table that the pipeline does not have.
     #[must_use]
     pub fn schema(&self, table: &str) -> Option<SchemaRef> {
         if table == crate::batch::DEAD_LETTER_TABLE {
             return Some(crate::decode::dead_letter_schema());
         }
-        let mut of_rows = self.events.iter().filter(|event| event.kind == EventKind::Rows);
-        of_rows.find(|event| &*event.table == table).map(|event| Arc::clone(&event.schema))
+        let find = |table: &str| -> Option<SchemaRef> {
+            let mut of_rows = self.events.iter().filter(|event| event.kind == EventKind::Rows);
+            of_rows.find(|event| &*event.table == table).map(|event| Arc::clone(&event.schema))
+        };
+        find(table).or_else(|| {
+            let on_time = find(table.strip_suffix(LATE_SUFFIX)?)?;
+            Some(late_schema(&on_time))
+        })
     }
 
     /// The event type whose value in `type_field` is `type_value`, by its index in `events`.

@@ -110,7 +110,14 @@ fn a_sound_pipeline_is_what_its_file_says() {
     let pipeline = Pipeline::load(folder(SOUND, SITES).path()).unwrap();
     assert_eq!(pipeline.type_field, "type");
     assert_eq!((pipeline.on_malformed, pipeline.on_unknown_type), (Policy::DeadLetter, Policy::DeadLetter));
-    assert_eq!((pipeline.future_bound_ms, pipeline.event_time_from), (86_400_000, EventTimeFrom::Rows));
+    let event_time = EventTime {
+        from: EventTimeFrom::Rows,
+        future_bound_ms: 86_400_000,
+        allowed_lateness_ms: 3_600_000,
+        idle_after_ms: 3_600_000,
+        late: LatePolicy::Append,
+    };
+    assert_eq!(pipeline.event_time, event_time);
     assert_eq!(pipeline.limits, Limits { record_bytes: 1 << 20, text_bytes: 1 << 16, nesting: 64 });
     assert_eq!(
         pipeline.events.iter().map(|event| &*event.table).collect::<Vec<_>>(),
@@ -134,7 +141,7 @@ fn every_fault_of_a_file_is_reported_at_its_line() {
 schema_version = 0
 on_malfromed = "fail"
 on_unknown_type = "drop"
-future_bound = "soon"
+event_time.future_bound = "soon"
 default_type = "klick"
 
 [limits]
@@ -183,7 +190,7 @@ fields = []
         "pipeline.toml:2:18: schema_version: 0 is out of range: it must be from 1 to 4294967295",
         "pipeline.toml:3:1: on_malfromed: no such key: did you mean `on_malformed`?",
         "pipeline.toml:4:19: on_unknown_type: `drop` is not a choice here: use one of `dead-letter`, `fail` and `ignore`",
-        "pipeline.toml:5:16: future_bound: `soon` is not a duration: write a number and ms, s, m, h or d, as in \"24h\"",
+        "pipeline.toml:5:27: event_time.future_bound: `soon` is not a duration: write a number and ms, s, m, h or d, as in \"24h\"",
         "pipeline.toml:6:16: default_type: no event type `klick`: did you mean `click`?",
         "pipeline.toml:9:11: limits.nesting: must be an integer, and is a string",
         "pipeline.toml:12:10: lake.format: `orc` is not a choice here: use one of `parquet` and `json`",
@@ -285,8 +292,18 @@ fn each_single_fault_is_found() {
         ("file = \"sites.csv\"", "file = \"none.csv\"", "tables.sites.file: cannot read none.csv"),
         (
             "schema_version = 3",
-            "schema_version = 3\nevent_time_from = \"watermarks\"",
+            "schema_version = 3\nevent_time = { from = \"watermarks\" }",
             "there is no event type of kind \"watermark\"",
+        ),
+        (
+            "schema_version = 3",
+            "schema_version = 3\nevent_time.late = \"drop\"",
+            "`drop` is not a choice here: use one of `append` and `divert`",
+        ),
+        (
+            "[events.\"Ad Shown\"]\ntable = \"impression\"",
+            "[events.\"Ad Shown\"]\ntable = \"click_late\"",
+            "the table `click_late` is that of late rows of `click`",
         ),
         ("\"price\"", "\"price in €\"", "`price in €` cannot be a column's name"),
     ] {

@@ -33,6 +33,11 @@ output "workgroup" {
   value       = var.athena.create ? aws_athena_workgroup.this[0].name : null
 }
 
+output "success_pattern" {
+  description = "Event pattern, as JSON, of a rule on the default bus that picks complete partitions."
+  value       = jsonencode(local.success_pattern)
+}
+
 output "bucket_policy_statements" {
   description = "Statements for the policy of a bucket that is not made here."
   value       = concat(local.transport_statements, local.conditional_statements)

@@ -144,6 +144,21 @@ variable "athena" {
   }
 }
 
+variable "success_events" {
+  description = "Let S3 tell EventBridge of new objects, each of which EventBridge counts; and what is to be told of complete partitions: the ARN of a function, queue or state machine, and the role by which EventBridge may, where it needs one. A bucket that is there must be set to tell EventBridge by its owner."
+  type = object({
+    enabled    = optional(bool, false)
+    target_arn = optional(string)
+    role_arn   = optional(string)
+  })
+  default = {}
+
+  validation {
+    condition     = var.success_events.target_arn == null || var.success_events.enabled || !var.create_bucket
+    error_message = "With a target S3 must tell EventBridge (enabled)."
+  }
+}
+
 variable "tags" {
   description = "Tags for every resource."
   type        = map(string)

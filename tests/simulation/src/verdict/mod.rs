@@ -38,7 +38,9 @@ pub(crate) async fn judge(scene: &Scene, stream: &Stream, mappings: &[Mapping]) 
 async fn publish_the_rest(scene: &Scene) {
     let opened = Lake::open(Arc::new(scene.store.memory.clone()), scene.calm(), PIPELINE).await;
     let lake = opened.unwrap_or_else(|error| panic!("the lake does not open: {error}"));
-    let report = lake.publisher(PublishOptions::default()).run(FAR).await;
+    let event_time = scene.schedule.publish.options.event_time.clone();
+    let options = PublishOptions { event_time, ..PublishOptions::default() };
+    let report = lake.publisher(options).run(FAR).await;
     must(Invariant::NothingLost, report.is_ok(), || format!("publish fails on a sound store: {report:?}"));
     let report = report.unwrap_or_default();
     must(Invariant::RecordOnce, report.stopped.is_empty() && !report.gave_way, || format!("{report:?}"));

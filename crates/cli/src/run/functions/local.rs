@@ -6,6 +6,7 @@ use anyhow::bail;
 use tripline_ingest::{Ingest, IngestError, IngestOptions};
 use tripline_lake::clock::{Clock as _, SystemClock};
 use tripline_lake::environment::Mishaps;
+use tripline_lake::event_time::EventTimeRules;
 use tripline_lake::journal::JournalError;
 use tripline_lake::journal::entry::Totals;
 use tripline_lake::publish::{FileFormat, PublishError, PublishOptions};
@@ -114,7 +115,8 @@ impl Local {
     pub(super) async fn publish(&mut self, counts: &mut Delivered) -> anyhow::Result<Publication> {
         let mut publication = Publication::default();
         loop {
-            let options = PublishOptions { format: self.format, ..PublishOptions::default() };
+            let event_time = EventTimeRules::of(&self.pipeline);
+            let options = PublishOptions { format: self.format, event_time, ..PublishOptions::default() };
             match self.lake.publisher(options).run(i64::MAX).await {
                 Ok(report) => {
                     publication.count += report.files.len() as u64;

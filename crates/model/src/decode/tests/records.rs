@@ -312,7 +312,7 @@ event_time = "upto"
 #[test]
 fn what_moves_the_watermark_is_chosen() {
     let records = ["{\"at\": 5}", "{\"type\": \"mark\", \"upto\": 3}"];
-    for (choice, expected) in [("", 3), ("event_time_from = \"rows\"", 5), ("event_time_from = \"both\"", 5)]
+    for (choice, expected) in [("", 3), ("event_time.from = \"rows\"", 5), ("event_time.from = \"both\"", 5)]
     {
         let (_, batch) = decode(&pipeline(&format!("{choice}\n{SMALL}")), &records);
         assert_eq!(batch.event_time_max_ms, Some(expected), "{choice}");

@@ -95,6 +95,39 @@ run "a_new_bucket" {
   }
 }
 
+run "complete_partitions_are_told_where_that_is_wanted" {
+  variables {
+    success_events = { enabled = true, target_arn = "arn:aws:sqs:eu-central-1:111122223333:hours" }
+  }
+
+  assert {
+    condition     = aws_s3_bucket_notification.this[0].eventbridge && aws_cloudwatch_event_target.success[0].arn == "arn:aws:sqs:eu-central-1:111122223333:hours"
+    error_message = "S3 tells EventBridge, and EventBridge the target."
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.success[0].event_pattern).detail == { bucket = { name = ["trips-lake"] }, object = { key = [{ wildcard = "taxi/*/_SUCCESS" }] } } && output.success_pattern == aws_cloudwatch_event_rule.success[0].event_pattern
+    error_message = "The rule picks something else: ${aws_cloudwatch_event_rule.success[0].event_pattern}"
+  }
+}
+
+run "nobody_pays_for_events_that_nobody_wants" {
+  assert {
+    condition     = length(aws_s3_bucket_notification.this) + length(aws_cloudwatch_event_rule.success) + length(aws_cloudwatch_event_target.success) == 0
+    error_message = "Events are on without being asked for."
+  }
+}
+
+run "a_target_without_events_is_refused" {
+  command = plan
+
+  variables {
+    success_events = { target_arn = "arn:aws:sqs:eu-central-1:111122223333:hours" }
+  }
+
+  expect_failures = [var.success_events]
+}
+
 run "a_bucket_that_is_there" {
   variables {
     create_bucket = false
