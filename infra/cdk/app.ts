@@ -16,6 +16,7 @@ const common = {
   pipeline: context('pipeline') ?? 'taxi',
   packages: fromFolder(context('packageFolder') ?? join(__dirname, '../../../target/lambda')),
   architecture: architecture === 'arm64' ? lambda.Architecture.ARM_64 : lambda.Architecture.X86_64,
+  successEvents: context('successEvents') === 'true',
   alarmEmails: (context('alarmEmails') ?? '').split(',').filter((email) => email !== ''),
 };
 new TriplineQuickstart(app, 'TriplineQuickstart', common);

@@ -14,6 +14,8 @@ export interface QuickstartProps extends StackProps {
   readonly packages: Packages;
   readonly architecture: lambda.Architecture;
   readonly alarmEmails: string[];
+  /** S3 tells EventBridge of new objects, complete partitions among them. */
+  readonly successEvents?: boolean;
 }
 
 /** What the private stack takes besides. */
@@ -43,6 +45,8 @@ function finish(scope: Stack, name: string, tripline: Tripline): void {
   const output = (id: string, value: string, description: string) => new CfnOutput(scope, id, { value, description });
   output('StreamName', name, 'Where to send events');
   output('LakeUrl', tripline.lake.url, 'Where the tables are');
+  if (tripline.lake.successPattern)
+    output('SuccessPattern', scope.toJsonString(tripline.lake.successPattern), 'Of a rule that picks complete partitions');
   output('DatabaseName', tripline.catalogue.database, 'Where Athena finds them');
 }
 

@@ -78,7 +78,7 @@ cdk() {
     return
   fi
   echo "cdk synth"
-  CDK_CONTEXT_JSON="$(printf '{"packageFolder":"%s","searchMasterArn":"arn:aws:iam::111122223333:role/admin","s3PrefixList":"pl-0123456789abcdef0"}' \
+  CDK_CONTEXT_JSON="$(printf '{"packageFolder":"%s","searchMasterArn":"arn:aws:iam::111122223333:role/admin","s3PrefixList":"pl-0123456789abcdef0","successEvents":"true"}' \
     "$work/infra/terraform/modules/pipeline/tests/package")" synthesize
   export TRIPLINE_CDK="$work/synthesized"
   if venv infra-cdk; then

@@ -211,6 +211,16 @@ class Cdk(unittest.TestCase):
                 conditions[statement["Resource"].removeprefix(f"arn:aws:s3:::{BUCKET}/taxi/")] = sorted(statement["Condition"]["Null"])
         self.assertEqual(conditions, CONTRACT["bucket"]["conditional_writes"])
 
+    def test_s3_tells_eventbridge_of_complete_partitions_where_that_is_wanted(self):
+        def of(file):
+            template = Template(pathlib.Path(SYNTHESIZED) / file, PARAMETERS)
+            (lake,) = (bucket for bucket in template.of("AWS::S3::Bucket").values() if bucket["BucketName"] == BUCKET)
+            return lake.get("NotificationConfiguration"), "SuccessPattern" in template.raw["Outputs"]
+
+        told = {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+        self.assertEqual(of("app/TriplineQuickstart.template.json"), (told, True))
+        self.assertEqual(of("template/kinesis-quickstart.template.json"), (None, False))
+
     @of_each_template
     def test_nothing_of_the_lake_expires(self, template, _name, _shape):
         for bucket in template.of("AWS::S3::Bucket").values():

@@ -214,7 +214,7 @@ pub enum Commit {
 }
 
 impl Checkpoint {
-    fn empty(pipeline: &str) -> Self {
+    pub(crate) fn empty(pipeline: &str) -> Self {
         Self {
             format: FORMAT,
             pipeline: pipeline.to_owned(),

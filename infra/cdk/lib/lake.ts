@@ -88,8 +88,8 @@ export class Lake extends Construct {
   readonly arn: string;
   readonly url: string;
   readonly keyArn?: string;
-  /** Event pattern of a rule on the default bus that picks complete partitions. */
-  readonly successPattern: object;
+  /** Event pattern of a rule on the default bus that picks complete partitions, with `successEvents`. */
+  readonly successPattern?: object;
 
   constructor(scope: Construct, id: string, props: LakeProps) {
     super(scope, id);
@@ -99,11 +99,13 @@ export class Lake extends Construct {
     this.arn = `${this.bucketArn}/${props.prefix}`;
     this.url = `s3://${bucketName}/${props.prefix}`;
     this.keyArn = props.keyArn;
-    this.successPattern = {
-      source: ['aws.s3'],
-      'detail-type': ['Object Created'],
-      detail: { bucket: { name: [bucketName] }, object: { key: [{ wildcard: `${props.prefix}/*/_SUCCESS` }] } },
-    };
+    if (props.successEvents) {
+      this.successPattern = {
+        source: ['aws.s3'],
+        'detail-type': ['Object Created'],
+        detail: { bucket: { name: [bucketName] }, object: { key: [{ wildcard: `${props.prefix}/*/_SUCCESS` }] } },
+      };
+    }
     this.bucket = privateBucket(this, 'Bucket', {
       bucketName,
       keyArn: props.keyArn,

@@ -26,7 +26,7 @@ pub struct Mark {
     pub since: u64,
     /// Generation of the last commit that is counted.
     pub generation: u64,
-    /// When that was committed, milliseconds since 1970 UTC.
+    /// When it was found complete, milliseconds since 1970 UTC.
     pub completed_at_ms: i64,
 }
 

@@ -79,7 +79,7 @@ pub(crate) struct Progress<'a> {
     pub(crate) unread: BTreeSet<&'a str>,
     /// Late rows, by table and path.
     pub(crate) late: &'a BTreeMap<(String, String), u64>,
-    /// Now, milliseconds since 1970 UTC.
+    /// When it began to read, milliseconds since 1970 UTC: what came to a lane afterwards is not known.
     pub(crate) now_ms: i64,
 }
 
@@ -238,4 +238,53 @@ pub(crate) fn require_successor(base: &Checkpoint, next: &Checkpoint) -> Result<
     require(Invariant::MarkedWhenComplete, !is_dropped || next.pending.is_empty(), || {
         format!("generation {}: marks are done while files are pending", next.generation)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+
+    #[test]
+    fn of_too_many_open_partitions_those_that_end_last_are_forgotten() {
+        let mut checkpoint = Checkpoint::empty("rides");
+        for (table, first) in [("odd", 1), ("even", 2)] {
+            let open = |end_ms| OpenPartition { end_ms, since: 1, rows: 1, files: 1, late_rows: 0 };
+            let ends = (first..)
+                .step_by(2)
+                .take(MAX_OPEN / 2 + 3)
+                .map(|end_ms: i64| (end_ms.to_string(), open(end_ms)));
+            checkpoint.open.insert(table.to_owned(), ends.collect());
+        }
+        assert_eq!(checkpoint.open_partitions(), MAX_OPEN + 6);
+        let progress = Progress { unread: BTreeSet::new(), late: &BTreeMap::new(), now_ms: 0 };
+        let forgotten = checkpoint.follow(&EventTimeRules::default(), &progress).unwrap();
+        assert_eq!((forgotten, checkpoint.open_partitions()), (6, MAX_OPEN));
+        let last_ms = checkpoint.open.values().flat_map(BTreeMap::values).map(|open| open.end_ms).max();
+        assert_eq!(last_ms, i64::try_from(MAX_OPEN).ok());
+        let size = serde_json::to_vec(&checkpoint).unwrap().len();
+        assert!(size < 200 * MAX_OPEN, "{size} bytes");
+    }
+
+    #[test]
+    fn a_mark_adds_to_what_ends_before_it_and_to_nothing_else() {
+        let mark = |rows, since, generation| Mark {
+            table: "ride".to_owned(),
+            partition: "hour=01".to_owned(),
+            end_ms: 1,
+            watermark_ms: 2,
+            rows,
+            files: 1,
+            late_rows: 0,
+            since,
+            generation,
+            completed_at_ms: 3,
+        };
+        assert_eq!(mark(5, 4, 6).after(None), Some(mark(5, 4, 6)));
+        let sum = Mark { files: 2, ..mark(7, 1, 6) };
+        assert_eq!(mark(5, 4, 6).after(Some(&mark(2, 1, 3))), Some(sum));
+        assert_eq!(mark(5, 4, 6).after(Some(&mark(7, 1, 6))), None, "it was written before");
+        assert_eq!(mark(5, 4, 6).after(Some(&mark(9, 1, 8))), None, "others went on");
+    }
 }

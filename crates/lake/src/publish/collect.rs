@@ -26,6 +26,8 @@ pub(super) type PartitionRows = BTreeMap<(String, String), u64>;
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     pub(super) groups: Groups,
+    /// When reading began, milliseconds since 1970 UTC.
+    pub(super) began_ms: i64,
     /// New positions of the lanes that have moved.
     pub(super) lanes: BTreeMap<String, LanePosition>,
     pub(super) entries: u64,

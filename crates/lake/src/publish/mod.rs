@@ -10,6 +10,7 @@ mod encode;
 mod group;
 mod mark;
 mod pending;
+mod report;
 mod sweep;
 mod upload;
 
@@ -21,7 +22,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Commit, Loaded, PendingFile};
 use crate::environment::{Crash, Environment, FailPoint};
-use crate::event_time::{EventTimeRules, Mark, Progress};
+use crate::event_time::{EventTimeRules, Progress};
 use crate::invariants::{Invariant, Violation, require};
 use crate::journal::MIN_RETENTION;
 use crate::layout::file_key;
@@ -29,6 +30,8 @@ use crate::store::{ErrorKind, MIN_PART_BYTES, ObjectStore, StoreError};
 use collect::{Collected, PartitionRows, collect};
 pub(crate) use encode::offset_zone_schema;
 pub use encode::{EncodeError, FileFormat, file_metadata};
+use report::published;
+pub use report::{PublishReport, PublishedFile, StoppedLane};
 
 /// Tries of a commit whose outcome stays unknown.
 const COMMIT_TRIES: u32 = 3;
@@ -158,65 +161,6 @@ pub enum PublishError {
     Crash(#[from] Crash),
 }
 
-/// A lane whose next entry cannot be published. The others go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoppedLane {
-    /// The lane's folder in the journal.
-    pub folder: String,
-    /// Number of the entry.
-    pub entry: u64,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-/// A file that became visible.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishedFile {
-    /// Key.
-    pub key: String,
-    /// Table name.
-    pub table: String,
-    /// Hive path below the table's root.
-    pub partition: String,
-    /// Rows.
-    pub rows: u64,
-    /// Size in bytes.
-    pub bytes: u64,
-}
-
-/// What a publisher did.
-#[derive(Clone, Debug, Default)]
-pub struct PublishReport {
-    /// Commits that published rows.
-    pub commits: u64,
-    /// Entries that were published.
-    pub entries: u64,
-    /// Files that were made visible by this run, those of earlier runs that it settled included.
-    pub files: Vec<PublishedFile>,
-    /// Lost uploads that were built again.
-    pub rebuilt: u64,
-    /// Old entries that were deleted.
-    pub deleted: u64,
-    /// Rows that came when their partition was complete, wherever they went.
-    pub late_rows: u64,
-    /// How far the latest of them was behind the watermark, milliseconds.
-    pub lateness_max_ms: Option<i64>,
-    /// Partitions whose `_SUCCESS` was written, for the first time or again, with what these commits add to it.
-    pub completed: Vec<Mark>,
-    /// Partitions that will get no `_SUCCESS`, as too many were open at once.
-    pub forgotten: u64,
-    /// The watermark, milliseconds since 1970 UTC.
-    pub watermark_ms: Option<i64>,
-    /// How far the watermark was behind this clock in the end, milliseconds.
-    pub watermark_lag_ms: Option<i64>,
-    /// Lanes that cannot go on; somebody must look.
-    pub stopped: Vec<StoppedLane>,
-    /// Another publisher was at work; this one gave way.
-    pub gave_way: bool,
-    /// There is more to publish: the deadline came first.
-    pub more: bool,
-}
-
 /// Publishes one pipeline's journal.
 #[derive(Debug)]
 pub struct Publisher {
@@ -261,7 +205,8 @@ impl Publisher {
         run.report.files.extend(earlier);
         loop {
             let began_ms = self.environment.now_ms();
-            let collected = collect(&*self.store, &self.options, &loaded.checkpoint).await?;
+            let mut collected = collect(&*self.store, &self.options, &loaded.checkpoint).await?;
+            collected.began_ms = began_ms;
             run.report.stopped.clone_from(&collected.stopped);
             run.report.more = collected.more;
             let is_last = collected.entries == 0;
@@ -324,7 +269,7 @@ impl Publisher {
         let progress = Progress {
             unread: collected.unread.iter().map(String::as_str).collect(),
             late: &collected.late,
-            now_ms: self.environment.now_ms(),
+            now_ms: collected.began_ms,
         };
         next.count(&self.options.event_time, &pending, &progress);
         let forgotten = next.follow(&self.options.event_time, &progress)?;
@@ -368,16 +313,6 @@ impl Publisher {
     }
 }
 
-impl PublishReport {
-    fn count_late(&mut self, rows: &PartitionRows, oldest_ms: Option<i64>, watermark_ms: Option<i64>) {
-        self.late_rows += rows.values().sum::<u64>();
-        let lateness_ms = watermark_ms
-            .zip(oldest_ms)
-            .map(|(watermark_ms, oldest_ms)| watermark_ms.saturating_sub(oldest_ms));
-        self.lateness_max_ms = self.lateness_max_ms.max(lateness_ms);
-    }
-}
-
 impl Run {
     /// The one that was first reports lanes that stand still.
     fn gave_way(mut self) -> PublishReport {
@@ -396,17 +331,4 @@ fn require_same_rows(read: &PartitionRows, pending: &[PendingFile]) -> Result<()
     require(Invariant::CommitReconciles, written == *read, || {
         format!("files of {written:?} from entries of {read:?}")
     })
-}
-
-fn published(pending: &[PendingFile]) -> Vec<PublishedFile> {
-    pending
-        .iter()
-        .map(|file| PublishedFile {
-            key: file.key.clone(),
-            table: file.contents.placed_in(),
-            partition: file.contents.partition.clone(),
-            rows: file.contents.rows,
-            bytes: file.bytes,
-        })
-        .collect()
 }

@@ -192,7 +192,7 @@ pub async fn survey(
         }
         let found = keys(store, &table).await?;
         let visible: BTreeSet<&str> = found.iter().map(String::as_str).collect();
-        let of_table = checkpoint.pending.iter().filter(|file| file.contents.table == table);
+        let of_table = checkpoint.pending.iter().filter(|file| file.contents.placed_in() == table);
         survey.pending_files += of_table.filter(|file| !visible.contains(file.key.as_str())).count() as u64;
         let (surveyed, left_out) = read_table(store, pipeline, &table, &found, schema_of(&table)).await?;
         survey.left_out += left_out;
