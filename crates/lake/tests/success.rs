@@ -220,7 +220,7 @@ async fn an_audit_finds_a_mark_that_miscounts_or_comes_too_early_or_is_no_mark()
     replace(&store, &key, "").await;
     let audit = tripline_lake::audit::audit(&store, "rides", &|table| pipeline.schema(table)).await.unwrap();
     assert!(audit.is_clean(), "{:?}", audit.faults);
-    assert_eq!((audit.foreign, audit.marks), (vec![key], 1));
+    assert_eq!((audit.foreign, audit.marks), (Vec::new(), 1), "somebody else's is none");
 }
 
 #[tokio::test]
