@@ -7,19 +7,21 @@ use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, Metadata, Schema, SchemaRef};
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
+use futures_util::TryStreamExt as _;
+use futures_util::future::ready;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaData;
 use tripline_model::batch::metadata;
 use tripline_model::decode::digest;
 
-use super::{AuditError, PAGE, breach};
+use super::{AuditError, breach};
 use crate::checkpoint::SourceRange;
 use crate::invariants::Invariant;
 use crate::journal::entry::TableTotals;
 use crate::layout::{SUCCESS, is_published_name};
 use crate::publish::{FileFormat, file_metadata, offset_zone_schema};
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{ObjectStore, StoreError, objects};
 
 /// A published file.
 #[derive(Clone, Debug)]
@@ -52,20 +54,17 @@ pub(super) async fn keys_and_marks(
     store: &dyn ObjectStore,
     table: &str,
 ) -> Result<(Vec<String>, Vec<String>), StoreError> {
-    let prefix = format!("{table}/");
-    let mut keys: Vec<String> = Vec::new();
-    loop {
-        let page = store.list(&prefix, keys.last().map(String::as_str), PAGE).await?;
-        let all = page.len() < PAGE;
-        keys.extend(page.into_iter().map(|object| object.key));
-        if all {
-            let name = |key: &str| key.rsplit('/').next().unwrap_or_default().to_owned();
-            let marks = keys.iter().filter(|key| name(key) == SUCCESS).cloned().collect();
-            // Hive-style readers skip these names, such as `_SUCCESS`.
-            keys.retain(|key| !name(key).starts_with(['_', '.']));
-            return Ok((keys, marks));
+    let (mut keys, mut marks) = (Vec::new(), Vec::new());
+    let mut listed = objects(store, format!("{table}/"), None);
+    while let Some(object) = listed.try_next().await? {
+        match object.key.rsplit('/').next().unwrap_or_default() {
+            SUCCESS => marks.push(object.key),
+            // Hive-style readers skip these names.
+            name if name.starts_with(['_', '.']) => {}
+            _ => keys.push(object.key),
         }
     }
+    Ok((keys, marks))
 }
 
 pub(super) async fn audit_file(

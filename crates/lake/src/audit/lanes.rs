@@ -1,14 +1,15 @@
 //! The journal's side of an audit: entries in line, counts that add up.
 
+use futures_util::TryStreamExt as _;
 use tripline_model::decode::digest;
 use tripline_model::source::Position;
 
-use super::{Audit, AuditError, AuditedLane, PAGE, breach};
+use super::{AT_ONCE, Audit, AuditError, AuditedLane, breach};
 use crate::checkpoint::LanePosition;
 use crate::invariants::Invariant;
+use crate::journal::entries;
 use crate::journal::entry::{Entry, Header, TableTotals, Totals};
 use crate::lane::Lane;
-use crate::layout::{entry_number, lane_prefix};
 use crate::store::ObjectStore;
 
 /// Follows a lane's entries and compares them with each other and with the lane's position.
@@ -48,25 +49,13 @@ pub(super) async fn audit_lane(
         waiting_entries: 0,
         faults: Vec::new(),
     };
-    let prefix = lane_prefix(folder);
-    let mut start_after: Option<String> = None;
-    loop {
-        let page = store.list(&prefix, start_after.as_deref(), PAGE).await?;
-        for object in &page {
-            let Some(number) = entry_number(&object.key) else {
-                walk.faults.push(format!("{} is no journal entry", object.key));
-                continue;
-            };
-            walk.count(number);
-            match store.get(&object.key).await?.map(|object| Entry::parse(&object.body)) {
-                Some(Ok(entry)) => walk.step(number, &entry),
-                Some(Err(error)) => walk.unreadable(format!("{}: {error}", object.key)),
-                None => walk.unreadable(format!("{} was listed and is gone", object.key)),
-            }
-        }
-        match page.last() {
-            Some(last) if page.len() == PAGE => start_after = Some(last.key.clone()),
-            _ => break,
+    let mut entries = entries(store, folder, 0, AT_ONCE);
+    while let Some(listed) = entries.try_next().await? {
+        listed.number.into_iter().for_each(|number| walk.count(number));
+        match (listed.number, listed.entry) {
+            (Some(number), Ok(entry)) => walk.step(number, &entry),
+            (Some(_), Err(fault)) => walk.unreadable(fault),
+            (None, entry) => walk.faults.extend(entry.err()),
         }
     }
     walk.finish(audit);

@@ -26,10 +26,8 @@ use crate::store::{ObjectStore, StoreError};
 use files::{AuditedFile, Verdict};
 pub(crate) use files::{keys, labels};
 
-/// Files that are read at once.
-const FILES_AT_ONCE: usize = 4;
-/// Keys in one page of a listing.
-pub(crate) const PAGE: usize = 1000;
+/// Files, or a lane's entries, that are read at once.
+const AT_ONCE: usize = 4;
 
 /// The audit could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +145,7 @@ async fn audit_files(
         marks.append(&mut of_table);
         let place = (pipeline, table.as_str());
         let reads = keys.into_iter().map(|key| files::audit_file(store, place, key, schema.clone()));
-        let mut reads = stream::iter(reads).buffer_unordered(FILES_AT_ONCE);
+        let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
         while let Some(verdict) = reads.next().await {
             match verdict? {
                 Verdict::Sound(file) => visible.push(file),

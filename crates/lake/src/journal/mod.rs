@@ -8,6 +8,7 @@ mod append;
 mod checks;
 mod decode;
 pub mod entry;
+mod listed;
 mod section;
 mod tail;
 
@@ -28,6 +29,7 @@ use crate::store::{ObjectStore, StoreError};
 use append::Append;
 use decode::Content;
 use entry::EntryError;
+pub(crate) use listed::entries;
 pub use tail::Tail;
 pub(crate) use tail::read_entry;
 

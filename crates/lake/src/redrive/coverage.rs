@@ -1,6 +1,8 @@
 //! Which records of a source partition are in, told from its lanes' entries: what a batch that was given up
 //! needs to know.
 
+use futures_util::TryStreamExt as _;
+use futures_util::future::ready;
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
 use super::{RedriveError, given_up_from, is_given_up_of};
@@ -10,10 +12,7 @@ use crate::journal::{JournalError, read_entry};
 use crate::lake::Lake;
 use crate::lane::{Lane, Role};
 use crate::layout::{JOURNAL, entry_key, entry_number, lane_prefix};
-use crate::store::ObjectStore;
-
-/// Keys asked for in one page of a listing.
-const PAGE: usize = 1000;
+use crate::store::{ObjectStore, objects};
 
 /// The ranges of entries around some positions.
 ///
@@ -124,15 +123,6 @@ impl Coverage {
 
 /// Numbers of the entries that are there, ascending.
 async fn numbers(store: &dyn ObjectStore, folder: &str) -> Result<Vec<u64>, RedriveError> {
-    let prefix = lane_prefix(folder);
-    let mut numbers = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.list(&prefix, after.as_deref(), PAGE).await?;
-        numbers.extend(page.iter().filter_map(|object| entry_number(&object.key)));
-        if page.len() < PAGE {
-            return Ok(numbers);
-        }
-        after = page.last().map(|object| object.key.clone());
-    }
+    let listed = objects(store, lane_prefix(folder), None);
+    Ok(listed.try_filter_map(|object| ready(Ok(entry_number(&object.key)))).try_collect().await?)
 }

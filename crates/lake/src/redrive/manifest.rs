@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use futures_util::future::ready;
 use serde::{Deserialize, Serialize};
 use tripline_model::batch::DEAD_LETTER_TABLE;
 
 use super::letters::{LetterGroup, grouped, read};
 use super::{Filter, Letter, RedriveError};
 use crate::layout::{REDRIVE, file_generation, redrive_key};
-use crate::store::{Condition, ETag, ObjectStore, Put};
+use crate::store::{Condition, ETag, ObjectMeta, ObjectStore, Put, objects};
 
 /// Format of the object; a reader refuses another.
 const FORMAT: u32 = 1;
-/// Keys asked for in one page of a listing.
-const PAGE: usize = 1000;
 
 /// A redrive of dead letters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,15 @@ pub struct Sent {
 }
 
 impl Redrive {
+    /// Reads a redrive's object; else says why it is none that this version reads.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, String> {
+        let redrive: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        if redrive.format != FORMAT {
+            return Err(format!("format {} where {FORMAT} is known", redrive.format));
+        }
+        Ok(redrive)
+    }
+
     /// Whether a letter of one of the lake's files is this redrive's.
     fn has(&self, file: &str, letter: &Letter) -> bool {
         self.files.contains(file) && self.filter.passes(letter)
@@ -70,28 +79,17 @@ impl Redrive {
 /// Redrives of a lake, in order of their numbers, each with the tag of its object.
 async fn all(store: &dyn ObjectStore) -> Result<Vec<(Redrive, ETag)>, RedriveError> {
     let mut found: Vec<(Redrive, ETag)> = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.list(REDRIVE, after.as_deref(), PAGE).await?;
-        for listed in &page {
-            let unreadable = |reason: String| RedriveError::UnreadableRedrive {
-                location: store.location(),
-                key: listed.key.clone(),
-                reason,
-            };
-            let Some(object) = store.get(&listed.key).await? else { continue };
-            let redrive: Redrive =
-                serde_json::from_slice(&object.body).map_err(|error| unreadable(error.to_string()))?;
-            if redrive.format != FORMAT {
-                return Err(unreadable(format!("format {} where {FORMAT} is known", redrive.format)));
-            }
-            found.push((redrive, object.meta.tag));
-        }
-        if page.len() < PAGE {
-            return Ok(found);
-        }
-        after = page.last().map(|object| object.key.clone());
+    let mut listed = objects(store, REDRIVE, None);
+    while let Some(ObjectMeta { key, .. }) = listed.try_next().await? {
+        let Some(object) = store.get(&key).await? else { continue };
+        let redrive = Redrive::parse(&object.body).map_err(|reason| RedriveError::UnreadableRedrive {
+            location: store.location(),
+            key,
+            reason,
+        })?;
+        found.push((redrive, object.meta.tag));
     }
+    Ok(found)
 }
 
 /// The letters of one redrive, ready to be sent: those of its files that pass its filter and were in no
@@ -241,17 +239,7 @@ fn body(redrive: &Redrive, store: &dyn ObjectStore, key: &str) -> Result<Bytes, 
 
 /// Keys of the published files of dead letters.
 async fn files(store: &dyn ObjectStore) -> Result<BTreeSet<String>, RedriveError> {
-    let prefix = format!("{DEAD_LETTER_TABLE}/");
-    let mut keys = BTreeSet::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.list(&prefix, after.as_deref(), PAGE).await?;
-        after = page.last().map(|object| object.key.clone());
-        let is_last = page.len() < PAGE;
-        // Files that others put there are not ours to send.
-        keys.extend(page.into_iter().map(|object| object.key).filter(|key| file_generation(key).is_some()));
-        if is_last {
-            return Ok(keys);
-        }
-    }
+    let listed = objects(store, format!("{DEAD_LETTER_TABLE}/"), None).map_ok(|object| object.key);
+    // Files that others put there are not ours to send.
+    Ok(listed.try_filter(|key| ready(file_generation(key).is_some())).try_collect().await?)
 }

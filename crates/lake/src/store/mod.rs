@@ -17,6 +17,7 @@ mod folder;
 mod key;
 mod memory;
 mod options;
+mod pages;
 mod probe;
 #[cfg(feature = "s3")]
 mod s3;
@@ -34,6 +35,7 @@ pub use fault::{Call, Fault, FaultStore, Operation, Plan};
 pub use folder::FolderStore;
 pub use memory::MemoryStore;
 pub use options::{Credentials, StoreOptions, open};
+pub use pages::objects;
 pub use probe::{ProbeError, probe};
 #[cfg(feature = "s3")]
 pub use s3::{S3Store, s3_client};

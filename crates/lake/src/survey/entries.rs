@@ -3,14 +3,13 @@
 use arrow_array::TimestampMillisecondArray;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::TimestampMillisecondType;
-use futures_util::{StreamExt as _, stream};
+use futures_util::TryStreamExt as _;
 use tripline_model::batch::{DEAD_LETTER_TABLE, Section, metadata};
 
 use super::{AT_ONCE, Survey, SurveyError, SurveyedBatch, SurveyedLane};
-use crate::audit::PAGE;
+use crate::journal::entries;
 use crate::journal::entry::Entry;
 use crate::lane::Role;
-use crate::layout::{entry_number, lane_prefix};
 use crate::store::ObjectStore;
 
 /// Reads a lane's entries, in their order; those up to `published` are in the lane's totals already.
@@ -20,29 +19,18 @@ pub(super) async fn read(
     published: u64,
     survey: &mut Survey,
 ) -> Result<(), SurveyError> {
-    let prefix = lane_prefix(folder);
-    let mut start_after: Option<String> = None;
     let mut newest_ms = None;
-    loop {
-        let page = store.list(&prefix, start_after.as_deref(), PAGE).await?;
-        let numbered = page.iter().filter_map(|object| Some((entry_number(&object.key)?, &object.key)));
-        let reads = numbered.map(|(number, key)| async move { (number, store.get(key).await) });
-        let mut reads = stream::iter(reads).buffered(AT_ONCE);
-        while let Some((number, object)) = reads.next().await {
-            let bytes = object?.map(|object| object.body);
-            let entry = bytes.as_ref().and_then(|bytes| Entry::parse(bytes).ok());
-            match entry.zip(bytes) {
-                Some((entry, bytes)) => {
-                    add(&entry, bytes.len() as u64, number > published, &mut newest_ms, folder, survey);
-                }
-                None => survey.left_out += 1,
+    let mut entries = entries(store, folder, 0, AT_ONCE);
+    while let Some(listed) = entries.try_next().await? {
+        match (listed.number, listed.entry) {
+            (Some(number), Ok(entry)) => {
+                add(&entry, listed.meta.size, number > published, &mut newest_ms, folder, survey);
             }
-        }
-        match page.last() {
-            Some(last) if page.len() == PAGE => start_after = Some(last.key.clone()),
-            _ => return Ok(()),
+            (Some(_), Err(_)) => survey.left_out += 1,
+            (None, _) => {}
         }
     }
+    Ok(())
 }
 
 fn add(
