@@ -7,11 +7,13 @@
 mod connection;
 mod error;
 mod msk;
+mod offsets;
 mod options;
 mod poll;
 mod sink;
 
 pub use error::KafkaError;
+pub use offsets::{Offsets, TopicSettings, offsets, topic_settings};
 pub use options::{Compression, KafkaOptions, Sasl, Security, Token, TokenSource};
 pub use poll::{Batch, Done, FailedAt, KafkaPoller, PartitionState, PollSettings, Start};
 pub use sink::{EVENT_TYPE_HEADER, KafkaSink, SOURCE_HEADER};

@@ -8,6 +8,8 @@
 //! not named by its ARN, `kinesis:DescribeStreamSummary`; and for a stream
 //! that is encrypted with a customer's key `kms:Decrypt` on the key.
 
+mod facts;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
 use tripline_model::source::Position;
 use tripline_stream::mapping::PutRecord;
+
+pub use facts::StreamFacts;
 
 use crate::error::KinesisError;
 use crate::ledger::Outcome;
@@ -169,15 +173,10 @@ impl StreamReader {
     /// # Errors
     /// [`ReadError`] when the stream does not tell it within `within`.
     pub async fn arn(&self, within: Duration) -> Result<String, ReadError> {
-        let (source, id) = (&self.source, &self.source.stream.id);
-        if let Some(arn) = id.arn() {
-            return Ok(arn);
+        match self.source.stream.id.arn() {
+            Some(arn) => Ok(arn),
+            None => Ok(self.source.describe(within).await?.stream_arn),
         }
-        let ask = || source.stream.client.describe_stream_summary().set_stream_name(id.name()).send();
-        let answer = source.ask("describe", within, ask).await?;
-        let summary = answer.and_then(|answer| answer.stream_description_summary);
-        let arn = summary.map(|summary| summary.stream_arn);
-        arn.ok_or_else(|| source.busy("describe", "the answer has no ARN".to_owned()))
     }
 
     /// The largest hash key of each open shard, ascending: a record belongs to the first of them that is not

@@ -12,11 +12,11 @@ use crate::store::{ProbeError, probe};
 const FORMAT: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Identity {
+pub(crate) struct Identity {
     format: u32,
-    pipeline: String,
+    pub(crate) pipeline: String,
     /// Where the store's conditions were proved. A lake that was copied elsewhere is proved anew.
-    location: String,
+    pub(crate) location: String,
 }
 
 /// The lake must not be used.
@@ -96,7 +96,7 @@ pub(crate) async fn claim(
 ///
 /// # Errors
 /// [`IdentityError`] when there is none, or another's.
-pub(crate) async fn expect(store: &dyn ObjectStore, pipeline: &str) -> Result<(), IdentityError> {
+pub async fn expect(store: &dyn ObjectStore, pipeline: &str) -> Result<(), IdentityError> {
     let location = store.location();
     match read(store, &location).await? {
         Some(found) => check(&found, pipeline, &location),

@@ -9,6 +9,8 @@
 //! * [`event_time`]: how far the sources are, and which partitions of the lake are complete;
 //! * [`redrive`]: sends dead letters and given-up batches again, each at most once more;
 //! * [`audit`]: proves from what lies in the store that every record is there once;
+//! * [`status`]: says how far publish is behind the journal, and which lanes stand still;
+//! * [`inspect`]: says what one object is and holds, or where it is damaged;
 //! * [`survey`]: counts what lies in the store by hour, file and batch, for pictures of it;
 //! * [`invariants`]: what must always hold, checked in tests and in production.
 //!
@@ -20,6 +22,7 @@ pub mod clock;
 pub mod environment;
 pub mod event_time;
 pub mod identity;
+pub mod inspect;
 pub mod invariants;
 pub mod journal;
 mod lake;
@@ -28,6 +31,7 @@ pub mod layout;
 mod patience;
 pub mod publish;
 pub mod redrive;
+pub mod status;
 pub mod store;
 pub mod survey;
 mod text;

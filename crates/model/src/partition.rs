@@ -63,7 +63,8 @@ pub fn escape(value: &str) -> Cow<'_, str> {
 }
 
 /// The value of a text, as it stands in a path.
-fn text_value(key: &PartitionKey, text: &str) -> String {
+#[must_use]
+pub fn text_value(key: &PartitionKey, text: &str) -> String {
     let value = key.slugs.get(text).map_or_else(|| slug(text), Clone::clone);
     if value.is_empty() {
         return NULL.to_owned();

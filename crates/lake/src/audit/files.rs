@@ -8,7 +8,6 @@ use arrow_schema::{ArrowError, Metadata, Schema, SchemaRef};
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use futures_util::TryStreamExt as _;
-use futures_util::future::ready;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaData;

@@ -17,8 +17,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::section;
 use crate::lane::Lane;
 
-const MAGIC: &[u8; 8] = b"TRIPJRN1";
-const CHECKSUM_BYTES: usize = 8;
+pub(crate) const MAGIC: &[u8; 8] = b"TRIPJRN1";
+pub(super) const CHECKSUM_BYTES: usize = 8;
 /// A batch is at most 6 MB of event (more where aggregates inflate); an entry that unpacks to more than
 /// this is damaged or hostile.
 const MAX_RAW_BYTES: u64 = 1 << 30;

@@ -6,6 +6,7 @@
 
 mod append;
 mod checks;
+pub(crate) mod damage;
 mod decode;
 pub mod entry;
 mod listed;

@@ -11,7 +11,7 @@ use super::group::{GroupKey, Groups, oldest_ms};
 use super::{PublishError, PublishOptions, StoppedLane};
 use crate::checkpoint::{Checkpoint, LanePosition, PendingFile};
 use crate::invariants::{Invariant, require_of_store};
-use crate::journal::entry::{Entry, EntryError, SectionHeader};
+use crate::journal::entry::{Entry, EntryError, Header, SectionHeader};
 use crate::lane::Lane;
 use crate::layout::{JOURNAL, entry_key, entry_number, lane_prefix};
 use crate::store::{ErrorKind, ObjectStore, StoreError};
@@ -142,14 +142,7 @@ impl Reader<'_> {
         let position = self.collected.lanes.get(folder).or_else(|| self.checkpoint.lanes.get(folder));
         check(folder, number, entry, position)?;
         let sections = entry.sections().map_err(|error| error.to_string())?;
-        let next = match position {
-            Some(position) => {
-                let mut next = position.clone();
-                next.advance(header);
-                next
-            }
-            None => LanePosition::first(header),
-        };
+        let next = moved(position, header);
         for (section, header) in sections.iter().zip(&header.sections) {
             let late = self.late(&entry.header.lane, header);
             let is_diverted = |partition: &str| {
@@ -205,7 +198,12 @@ impl Reader<'_> {
 
 /// An entry must be what its key says and come after the lane's position; otherwise something
 /// other than this protocol wrote it.
-fn check(folder: &str, number: u64, entry: &Entry, position: Option<&LanePosition>) -> Result<(), String> {
+pub(crate) fn check(
+    folder: &str,
+    number: u64,
+    entry: &Entry,
+    position: Option<&LanePosition>,
+) -> Result<(), String> {
     let header = &entry.header;
     if header.number != number || header.lane.folder() != folder {
         return Err(format!("the object is entry {} of {}", header.number, header.lane));
@@ -219,6 +217,14 @@ fn check(folder: &str, number: u64, entry: &Entry, position: Option<&LanePositio
         )
     })
     .map_err(|violation| violation.to_string())
+}
+
+/// A lane's position behind its next entry.
+pub(crate) fn moved(position: Option<&LanePosition>, header: &Header) -> LanePosition {
+    let Some(position) = position else { return LanePosition::first(header) };
+    let mut next = position.clone();
+    next.advance(header);
+    next
 }
 
 /// Reads entries in order, several at once. The inner error is one that stops the lane.

@@ -186,7 +186,7 @@ fn json_lines(batches: &[RecordBatch]) -> Result<Vec<u8>, EncodeError> {
 }
 
 /// Times are in UTC, which the JSON writer and reader know by its offset only.
-fn with_offset_zone(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn with_offset_zone(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().map(|column| -> ArrayRef {
         match column.as_primitive_opt::<TimestampMillisecondType>() {
             Some(times) => Arc::new(times.clone().with_timezone(UTC_OFFSET)),

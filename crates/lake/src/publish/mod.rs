@@ -28,8 +28,9 @@ use crate::journal::MIN_RETENTION;
 use crate::layout::file_key;
 use crate::store::{ErrorKind, MIN_PART_BYTES, ObjectStore, StoreError};
 use collect::{Collected, PartitionRows, collect};
-pub(crate) use encode::offset_zone_schema;
+pub(crate) use collect::{check, moved};
 pub use encode::{EncodeError, FileFormat, file_metadata};
+pub(crate) use encode::{offset_zone_schema, with_offset_zone};
 use report::published;
 pub use report::{PublishReport, PublishedFile, StoppedLane};
 
