@@ -3,6 +3,7 @@
 //! [`variables`] is the one list of names; the README's table is compared with it by a test.
 
 mod deadline;
+mod error;
 mod kafka;
 mod kinesis;
 mod logs;
@@ -12,11 +13,11 @@ mod sinks;
 mod start;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use deadline::deadline_ms;
+pub use error::SettingsError;
 pub use kafka::KafkaTarget;
 #[cfg(feature = "kafka")]
 pub use kafka::kafka_cluster;
@@ -153,18 +154,6 @@ pub struct Settings {
     pub publish_bytes: u64,
     /// Bound of a commit, files.
     pub publish_files: usize,
-}
-
-/// Everything that is wrong with the environment, at once.
-#[derive(Debug, thiserror::Error)]
-pub struct SettingsError {
-    faults: Vec<String>,
-}
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the environment is not right: {}", self.faults.join("; "))
-    }
 }
 
 impl Settings {

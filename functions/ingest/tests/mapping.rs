@@ -5,52 +5,14 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
-use std::thread;
-
 use serde_json::{Value, json};
 use support::{Bench, Sample, kafka_sample, taxi};
-use tripline_test_support::{Answer, Function};
+use tripline_test_support::{Answer, Function, LambdaApi};
 
-/// Lambda's API with some mappings; keeps the request lines.
-struct LambdaApi {
-    url: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl LambdaApi {
-    fn start(status: u16, body: Value) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
-        let keep = Arc::clone(&requests);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-                keep.lock().unwrap().extend(lines.next());
-                while lines.next().is_some_and(|line| !line.is_empty()) {}
-                let body = body.to_string();
-                let length = body.len();
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
-                     connection: close\r\n\r\n{body}"
-                );
-            }
-        });
-        Self { url, requests }
-    }
-
-    fn with(mappings: &[Value]) -> Self {
-        Self::start(200, json!({ "EventSourceMappings": mappings }))
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
+/// Lambda's API with some mappings.
+fn api(mappings: &[Value]) -> LambdaApi {
+    let body = json!({ "EventSourceMappings": mappings });
+    LambdaApi::start(move |_| (200, body.clone()))
 }
 
 /// A mapping as it should be, with some members changed.
@@ -76,7 +38,7 @@ fn start(bench: &Bench, api: &LambdaApi) -> Function {
         ("TRIPLINE_LAKE", bench.folder.path().to_owned()),
         ("TRIPLINE_CHECK_MAPPING", "true".into()),
         ("TRIPLINE_PARTIAL_RESPONSES", "true".into()),
-        ("AWS_ENDPOINT_URL_LAMBDA", api.url.clone().into()),
+        ("AWS_ENDPOINT_URL_LAMBDA", api.url().into()),
         ("AWS_REGION", "us-east-1".into()),
         ("AWS_ACCESS_KEY_ID", "AKIDTEST".into()),
         ("AWS_SECRET_ACCESS_KEY", "secrettest".into()),
@@ -89,7 +51,7 @@ fn start(bench: &Bench, api: &LambdaApi) -> Function {
 /// The error by which a batch is refused. Nothing is in the journal then.
 async fn refusal(mappings: &[Value]) -> String {
     let bench = Bench::new().await;
-    let function = start(&bench, &LambdaApi::with(mappings));
+    let function = start(&bench, &api(mappings));
     let answer = function.invoke(Sample::of("trips").body()).unwrap();
     assert!(bench.entries().await.is_empty(), "written before the mapping was known");
     answer.error().unwrap_or_else(|| panic!("taken under {mappings:?}"))
@@ -129,7 +91,7 @@ async fn topics_of_a_cluster_may_have_mappings_of_their_own_but_each_only_one() 
     ];
     for (mappings, refused) in cases {
         let bench = Bench::new().await;
-        let function = start(&bench, &LambdaApi::with(&mappings));
+        let function = start(&bench, &api(&mappings));
         let answer = function.invoke(kafka_sample("trips").to_string().into_bytes()).unwrap();
         match (answer.error(), refused) {
             (Some(error), Some(refused)) => assert!(error.contains(refused), "{error}"),
@@ -142,7 +104,7 @@ async fn topics_of_a_cluster_may_have_mappings_of_their_own_but_each_only_one() 
 #[tokio::test]
 async fn mappings_of_a_self_managed_cluster_are_asked_for_by_the_functions_name() {
     let bench = Bench::new().await;
-    let api = LambdaApi::with(&[
+    let api = api(&[
         mapping(json!({"ParallelizationFactor": 2, "Topics": ["taxi-trips"]})),
         mapping(json!({"SelfManagedEventSource": {}, "Topics": ["taxi-trips"], "FunctionResponseTypes": []})),
     ]);
@@ -176,7 +138,7 @@ async fn mappings_of_other_functions_and_those_that_are_off_do_not_count() {
         })),
         mapping(json!({"State": "Disabled", "ParallelizationFactor": 10})),
     ];
-    let api = LambdaApi::with(&others);
+    let api = api(&others);
     let function = start(&bench, &api);
     for _ in 0..3 {
         assert!(function.invoke(Sample::of("trips").body()).unwrap().response().is_some());
@@ -193,7 +155,7 @@ async fn mappings_that_cannot_be_seen_are_trusted_and_warned_about() {
     let bench = Bench::new().await;
     let denied =
         json!({"Type": "User", "Message": "not authorized to perform: lambda:ListEventSourceMappings"});
-    let function = start(&bench, &LambdaApi::start(403, denied));
+    let function = start(&bench, &LambdaApi::start(move |_| (403, denied.clone())));
     for _ in 0..2 {
         let answer = function.invoke(Sample::of("trips").body()).unwrap();
         assert!(matches!(answer, Answer::Response(_)), "{answer:?}");

@@ -130,6 +130,31 @@ impl Setup {
         Ok(steps)
     }
 
+    /// The indices of a pipeline that exist and map its fields otherwise than their template, with what would have to
+    /// change; nothing is written.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub async fn outdated(&self, pipeline: &Pipeline) -> Result<Vec<(String, Vec<String>)>, SetupError> {
+        let mut outdated = Vec::new();
+        for template in templates(pipeline) {
+            let wanted = template.body.pointer("/template/mappings").unwrap_or(&Value::Null);
+            let patterns = template.body.pointer("/index_patterns").and_then(Value::as_array);
+            for pattern in patterns.into_iter().flatten().filter_map(Value::as_str) {
+                let found = self.get(&format!("/{pattern}/_mapping")).await?;
+                for (index, found) in found.as_ref().and_then(Value::as_object).into_iter().flatten() {
+                    let found = found.get("mappings").unwrap_or(&Value::Null);
+                    // An index may have more than the template says of it.
+                    let lines = differences(&only_as_in(found, wanted), wanted);
+                    if !lines.is_empty() {
+                        outdated.push((index.clone(), lines));
+                    }
+                }
+            }
+        }
+        Ok(outdated)
+    }
+
     async fn plan_policy(&self, pipeline: &Pipeline, days: u32) -> Result<Step, SetupError> {
         let name = format!("tripline-{}", pipeline.id);
         let path = format!("/_plugins/_ism/policies/{name}");

@@ -8,6 +8,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::DisplayErrorContext;
+use aws_sdk_lambda::operation::list_event_source_mappings::builders::ListEventSourceMappingsFluentBuilder;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType};
 use tokio::sync::OnceCell;
 
@@ -42,6 +43,32 @@ impl LambdaMappings {
         self.client.get_or_init(connect).await
     }
 
+    /// All of the function's mappings, under any alias or version.
+    ///
+    /// # Errors
+    /// Why they cannot be seen.
+    pub async fn all(&self) -> Result<Vec<SourceMapping>, String> {
+        self.ask(self.client().await.list_event_source_mappings(), |_| true).await
+    }
+
+    /// The function's own among the mappings that a question is answered with.
+    async fn ask(
+        &self,
+        question: ListEventSourceMappingsFluentBuilder,
+        is_wanted: impl Fn(&EventSourceMappingConfiguration) -> bool,
+    ) -> Result<Vec<SourceMapping>, String> {
+        let mut pages = question.into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| DisplayErrorContext(error).to_string())?;
+            let own = |mapping: &&EventSourceMappingConfiguration| {
+                mapping.function_arn().is_some_and(|arn| self.is_own(arn)) && is_wanted(mapping)
+            };
+            found.extend(page.event_source_mappings().iter().filter(own).map(SourceMapping::from));
+        }
+        Ok(found)
+    }
+
     /// Whether a function's ARN, with or without a qualifier, is that of this function.
     fn is_own(&self, arn: &str) -> bool {
         arn.split(':').nth(6) == Some(&self.function)
@@ -56,17 +83,7 @@ impl Mappings for LambdaMappings {
         let by_arn = source.starts_with("arn:");
         let question =
             if by_arn { question.event_source_arn(source) } else { question.function_name(&self.function) };
-        let mut pages = question.into_paginator().send();
-        let mut found = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| DisplayErrorContext(error).to_string())?;
-            let own = |mapping: &&EventSourceMappingConfiguration| {
-                mapping.function_arn().is_some_and(|arn| self.is_own(arn))
-                    && (by_arn || mapping.self_managed_event_source().is_some())
-            };
-            found.extend(page.event_source_mappings().iter().filter(own).map(SourceMapping::from));
-        }
-        Ok(found)
+        self.ask(question, |mapping| by_arn || mapping.self_managed_event_source().is_some()).await
     }
 }
 
@@ -82,6 +99,27 @@ impl From<&EventSourceMappingConfiguration> for SourceMapping {
                 .contains(&FunctionResponseType::ReportBatchItemFailures),
             tumbling_window_seconds: mapping.tumbling_window_in_seconds().unwrap_or(0),
             topics: mapping.topics().to_vec(),
+            source: mapping.event_source_arn().map_or_else(|| servers(mapping), str::to_owned),
+            on_failure: on_failure(mapping),
+            bisects: mapping.bisect_batch_on_function_error().unwrap_or(false),
+            maximum_retry_attempts: mapping.maximum_retry_attempts().unwrap_or(-1),
+            maximum_record_age_seconds: mapping.maximum_record_age_in_seconds().unwrap_or(-1),
         }
     }
+}
+
+/// The bootstrap servers of a self-managed cluster.
+fn servers(mapping: &EventSourceMappingConfiguration) -> String {
+    let endpoints = mapping.self_managed_event_source().and_then(|source| source.endpoints());
+    endpoints
+        .into_iter()
+        .flat_map(|endpoints| endpoints.values())
+        .flatten()
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+fn on_failure(mapping: &EventSourceMappingConfiguration) -> Option<String> {
+    mapping.destination_config()?.on_failure()?.destination().map(str::to_owned)
 }

@@ -15,8 +15,7 @@ use async_trait::async_trait;
 use tripline_lake::clock::Clock;
 
 pub use lambda::LambdaMappings;
-pub use verdict::MappingFault;
-use verdict::judge;
+pub use verdict::{MappingFault, judge};
 
 /// Mappings are looked at again after this: they can be changed while the function runs.
 const LOOK_AGAIN_MS: i64 = 10 * 60 * 1_000;
@@ -36,6 +35,16 @@ pub struct SourceMapping {
     pub tumbling_window_seconds: i32,
     /// Topics that it delivers; none where its source is a stream.
     pub topics: Vec<String>,
+    /// What it delivers: an ARN, or the bootstrap servers of a self-managed cluster.
+    pub source: String,
+    /// ARN of the destination of what it gives up.
+    pub on_failure: Option<String>,
+    /// It cuts a batch in two that fails the function.
+    pub bisects: bool,
+    /// Retries of a batch; -1: without end.
+    pub maximum_retry_attempts: i32,
+    /// Age at which records are given up, seconds; -1: never.
+    pub maximum_record_age_seconds: i32,
 }
 
 /// Where mappings are found.

@@ -56,11 +56,10 @@ pub enum MappingFault {
 }
 
 /// Judges the mappings of one source. None at all is fine: a person or a test invokes the function.
-pub(super) fn judge(
-    source: &str,
-    mappings: &[SourceMapping],
-    partial_responses: bool,
-) -> Result<(), MappingFault> {
+///
+/// # Errors
+/// [`MappingFault`].
+pub fn judge(source: &str, mappings: &[SourceMapping], partial_responses: bool) -> Result<(), MappingFault> {
     let active: Vec<&SourceMapping> = mappings.iter().filter(|mapping| mapping.is_active).collect();
     let stream = source.to_owned();
     if active.len() > 1 {
