@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tripline_lake::event_time::EventTimeRules;
 use tripline_lake::publish::{FileFormat, PublishOptions};
-use tripline_lake::store::{ObjectStore, StoreOptions, open};
+use tripline_lake::store::{ObjectStore, StoreError, StoreOptions, open};
 use tripline_model::pipeline::Pipeline;
 
 /// Which pipeline, and where its lake is.
@@ -40,14 +40,19 @@ pub(crate) struct StoreArguments {
 }
 
 impl StoreArguments {
-    /// Opens a folder, file:///folder or s3://bucket/prefix; nothing is written.
-    pub(crate) async fn open(&self, url: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    /// How to reach an S3 server.
+    pub(crate) fn options(&self) -> Result<StoreOptions, StoreError> {
         let mut options = StoreOptions::from_env()?;
         if let Some(endpoint) = &self.s3_endpoint {
             options.path_style |= options.endpoint.is_none();
             options.endpoint = Some(endpoint.clone());
         }
-        Ok(open(url, &options).await?)
+        Ok(options)
+    }
+
+    /// Opens a folder, file:///folder or s3://bucket/prefix; nothing is written.
+    pub(crate) async fn open(&self, url: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        Ok(open(url, &self.options()?).await?)
     }
 }
 

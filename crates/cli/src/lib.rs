@@ -5,11 +5,17 @@
 
 pub mod audit;
 pub mod backfill;
+mod command;
+pub mod ddl;
+pub mod doctor;
 pub mod events;
 pub mod generate;
+mod help;
 mod input;
+pub mod inspect;
 mod invoke;
 mod lake;
+pub mod manual;
 mod objects;
 pub mod publish;
 pub mod redrive;
@@ -19,6 +25,9 @@ pub mod run;
 mod send;
 pub mod setup;
 mod sinks;
+pub mod status;
+mod stream_source;
 mod text;
 
+pub use command::{Command, command};
 pub use tripline_source as source;

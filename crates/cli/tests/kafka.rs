@@ -166,6 +166,36 @@ fn what_a_topic_has_that_is_given_up_is_brought_in_by_a_redrive() {
 }
 
 #[test]
+fn status_and_doctor_ask_a_topic_without_joining_its_group() {
+    let Some(kafka) = Kafka::shared_for("status and doctor ask a topic") else { return };
+    let (servers, topic) = (kafka.bootstrap_servers(), "trips-asked");
+    produce(&servers, topic);
+    let desk = taxi("unused");
+    let source = ["--kafka", &servers, "--topic", topic];
+    let ahead = || -> u64 {
+        let told = desk.tripline("status", &[&source[..], &["--json"]].concat(), 0);
+        let told: Value = serde_json::from_str(&told).unwrap();
+        told["ahead"].as_array().unwrap().iter().map(|part| part["offsets"].as_u64().unwrap()).sum()
+    };
+    desk.tripline("run", &[&source[..], &["--until-end"]].concat(), 0);
+    assert_eq!(ahead(), 0);
+    produce(&servers, topic);
+    assert_eq!(ahead(), SAMPLE);
+    // Nothing of it has moved: the run goes on where it was.
+    let printed = desk.tripline("run", &[&source[..], &["--until-end"]].concat(), 0);
+    assert!(printed.contains("records read               6,500"), "{printed}");
+
+    let told = desk.tripline("doctor", &source, 0);
+    assert!(told.contains("ok          topic: trips-asked: 4 partitions"), "{told}");
+    assert!(told.contains("topic: records are kept for 7 d"), "{told}");
+    let told = desk.tripline("doctor", &["--kafka", &servers, "--topic", "no-such-topic"], 1);
+    assert!(
+        told.contains("FAIL        topic: ") && told.contains("the topic no-such-topic is not there"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_topic_that_cannot_be_reached_is_said_with_what_to_do() {
     let desk = taxi("unused");
     let said = desk.tripline("run", &["--kafka", "no-port", "--topic", "trips"], 2);

@@ -8,6 +8,8 @@
     clippy::panic
 )]
 
+pub mod careless;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
