@@ -15,7 +15,7 @@ interface Table {
   readonly partitions: Level[];
 }
 
-/** The tables of a pipeline, as infra/tables.py writes them for Terraform. */
+/** The tables of a pipeline, as `tripline ddl --dialect glue-json` writes them for Terraform. */
 function tablesOf(pipeline: string): Record<string, Table> {
   const file = join(__dirname, '../../../terraform/tables', `${pipeline}.json`);
   return JSON.parse(readFileSync(file, 'utf8')) as Record<string, Table>;

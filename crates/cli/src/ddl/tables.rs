@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use arrow_schema::DataType;
-use tripline_model::batch::DEAD_LETTER_TABLE;
+use tripline_model::batch::{DEAD_LETTER_TABLE, late_table};
 use tripline_model::partition::{NULL, text_value};
-use tripline_model::pipeline::{Event, EventKind, PartitionKey, PartitionSource, Pipeline, TimePart};
+use tripline_model::pipeline::{Event, EventKind, LatePolicy, PartitionKey, PartitionSource, Pipeline, TimePart};
 
 /// A table.
 pub(super) struct Table {
@@ -40,10 +40,13 @@ pub(super) enum Values {
 pub(super) fn tables(pipeline: &Pipeline) -> Vec<Table> {
     let of_rows = pipeline.events.iter().filter(|event| event.kind == EventKind::Rows);
     let mut found: Vec<Table> = of_rows
-        .map(|event| Table {
-            name: event.table.to_string(),
-            columns: columns(pipeline, &event.table),
-            levels: event.partition.iter().map(|key| level(event, key)).collect(),
+        .flat_map(|event| {
+            let late = (pipeline.event_time.late == LatePolicy::Divert).then(|| late_table(&event.table));
+            [event.table.to_string()].into_iter().chain(late).map(|name| Table {
+                name,
+                columns: columns(pipeline, &event.table),
+                levels: event.partition.iter().map(|key| level(event, key)).collect(),
+            })
         })
         .collect();
     let day = [("year", TimePart::Year), ("month", TimePart::Month), ("day", TimePart::Day)];

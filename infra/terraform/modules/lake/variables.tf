@@ -81,7 +81,7 @@ variable "force_destroy" {
 }
 
 variable "tables" {
-  description = "The pipeline's tables, as infra/tables.py writes them from a pipeline file: columns with Glue's types, partition levels from the outermost in, each a part of the event time or a text with its values (none: queries must name one)."
+  description = "The pipeline's tables, as `tripline ddl --dialect glue-json` writes them from a pipeline file: columns with Glue's types, partition levels from the outermost in, each a part of the event time or a text with its values (none: queries must name one)."
   type = map(object({
     columns = list(object({ name = string, type = string }))
     partitions = list(object({
@@ -107,7 +107,7 @@ variable "tables" {
 
   validation {
     condition     = contains(keys(var.tables), "dead_letter")
-    error_message = "The table dead_letter is missing: infra/tables.py writes it, too."
+    error_message = "The table dead_letter is missing: tripline ddl writes it, too."
   }
 }
 
