@@ -55,7 +55,7 @@ const LESSONS: &[Lesson] = &[
                  FROM trip ORDER BY id' --source-name trips-2019 --lake out",
             ),
         ],
-        Some("files could not be read, or records were refused"),
+        Some("a file could not be read as a whole"),
     ),
     lesson(
         "publish",
@@ -156,7 +156,7 @@ const LESSONS: &[Lesson] = &[
                  --function taxi-ingest",
             ),
         ],
-        Some("letters failed again, or batches could not be brought in"),
+        Some("of batches that were given up, what is in already cannot be told any more, and was left out"),
     ),
     lesson(
         "setup",
@@ -184,7 +184,7 @@ const LESSONS: &[Lesson] = &[
                 "tripline replay --input pipelines/taxi/sample --kafka localhost:9092 --topic trips --speedup 0",
             ),
         ],
-        None,
+        Some("it was stopped before its end, or records were refused or too large"),
     ),
     lesson(
         "generate",

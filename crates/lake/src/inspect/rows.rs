@@ -44,6 +44,9 @@ pub(super) fn unzip(bytes: &Bytes) -> Result<Vec<u8>, InspectError> {
     let mut text = Vec::new();
     let read = MultiGzDecoder::new(&bytes[..]).take(MAX_TEXT_BYTES).read_to_end(&mut text);
     match read {
+        Ok(bytes) if bytes as u64 == MAX_TEXT_BYTES => {
+            Err(InspectError::JsonLines("it unpacks to 1 GiB or more".to_owned()))
+        }
         Ok(_) => Ok(text),
         Err(error) => {
             let place = format!("{error} after {} bytes of text", text.len());
