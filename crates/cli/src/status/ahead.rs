@@ -24,6 +24,7 @@ pub(super) enum By {
     /// By the arrival of records.
     Time(Duration),
     /// By a number of offsets.
+    #[cfg_attr(not(feature = "kafka"), allow(dead_code))]
     Offsets(u64),
     /// It does not say.
     Unknown,
