@@ -43,6 +43,59 @@ pub const fn in_range(ms: i64) -> bool {
 /// # Errors
 /// [`DatetimeError`]. Leap seconds (`:60`) and `24:00` are refused.
 pub fn parse(text: &[u8]) -> Result<i64, DatetimeError> {
+    plain(text).map_or_else(|| general(text), Ok)
+}
+
+/// A time as most are spelled, `YYYY-MM-DDTHH:MM:SS.mmmZ`; `None` for any other, and for one that is none.
+fn plain(text: &[u8]) -> Option<i64> {
+    let &[
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b'T',
+        h1,
+        h2,
+        b':',
+        i1,
+        i2,
+        b':',
+        s1,
+        s2,
+        b'.',
+        f1,
+        f2,
+        f3,
+        b'Z',
+    ] = text
+    else {
+        return None;
+    };
+    let digits = [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, i1, i2, s1, s2, f1, f2, f3].map(|byte| byte ^ b'0');
+    if digits.iter().fold(false, |wrong, &digit| wrong | (digit > 9)) {
+        return None;
+    }
+    let [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, i1, i2, s1, s2, f1, f2, f3] = digits.map(i64::from);
+    let (year, month, day) = ((y1 * 10 + y2) * 100 + y3 * 10 + y4, m1 * 10 + m2, d1 * 10 + d2);
+    let (hour, minute, second) = (h1 * 10 + h2, i1 * 10 + i2, s1 * 10 + s2);
+    let sound = year > 0
+        && (1..=12).contains(&month)
+        && (1..=days_in_month(year, month)).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    let time = hour * MS_PER_HOUR + minute * MS_PER_MINUTE + second * 1000 + f1 * 100 + f2 * 10 + f3;
+    sound.then(|| days_from_civil(year, month, day) * MS_PER_DAY + time)
+}
+
+/// A time in any spelling.
+fn general(text: &[u8]) -> Result<i64, DatetimeError> {
     let mut rest = Text(text);
     let year = rest.number(4)?;
     rest.byte(b'-')?;
@@ -366,6 +419,13 @@ mod tests {
                 return Err(TestCaseError::fail("not a time"));
             };
             prop_assert_eq!(parse(time.with_timezone(&zone).to_rfc3339().as_bytes()), Ok(ms));
+        }
+
+        #[test]
+        fn the_usual_spelling_is_read_like_any_other(
+            text in "(000[0-2]|[0-9]{4})-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9][.:][0-9:]{3}Z",
+        ) {
+            prop_assert_eq!(plain(text.as_bytes()), general(text.as_bytes()).ok());
         }
 
         #[test]

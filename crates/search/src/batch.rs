@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use tripline_model::decode::{DeadLetter, Reason, Refusal};
-use tripline_model::document::{Document, Documents, LetterDocuments, Reading, push_string};
+use tripline_model::document::{Document, Documents, LetterDocuments, Reading, push_number, push_string};
 use tripline_model::pipeline::{IndexName, Pipeline, Policy, Search};
-use tripline_model::source::{SourcePartition, SourceRecord};
+use tripline_model::source::{Payload, SourcePartition, SourceRecord};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::delivered::{Refused, SearchCounts};
 use crate::reply::id_hash;
 use crate::verdict::Act;
+
+/// About what a document has beside its record: the line before it, and derived members.
+const LINE_BYTES: usize = 160;
 
 /// One document of a batch.
 #[derive(Clone, Debug)]
@@ -50,9 +53,17 @@ impl Batch {
         now_ms: i64,
         max_bytes: usize,
     ) -> Self {
-        let mut batch = Self::default();
+        let length = |record: &SourceRecord<'_>| match record.payload {
+            Payload::Bytes(bytes) => bytes.len() + LINE_BYTES,
+            Payload::Undecodable(_) => 0,
+        };
+        let mut batch = Self {
+            text: Vec::with_capacity(records.iter().map(length).sum()),
+            items: Vec::with_capacity(records.len()),
+            ..Self::default()
+        };
         let mut documents = Documents::new(pipeline, origin, now_ms);
-        let mut last_of = HashMap::new();
+        let mut last_of = HashMap::with_capacity(records.len());
         let mut body = Vec::new();
         for (record, source) in records.iter().enumerate() {
             body.clear();
@@ -168,9 +179,9 @@ fn push_lines(text: &mut Vec<u8>, document: &Document<'_>, act: Act, search: &Se
     member(",\"routing\":", document.routing);
     member(",\"pipeline\":", search.ingest_pipeline.as_deref().filter(|_| act != Act::Delete));
     if let Some(version) = document.version {
-        text.extend_from_slice(
-            format!(",\"version\":{version},\"version_type\":\"external_gte\"").as_bytes(),
-        );
+        text.extend_from_slice(b",\"version\":");
+        push_number(text, version);
+        text.extend_from_slice(b",\"version_type\":\"external_gte\"");
     }
     if act == Act::Update {
         text.extend_from_slice(b",\"retry_on_conflict\":3");

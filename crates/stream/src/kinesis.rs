@@ -19,7 +19,7 @@
 
 use std::collections::HashMap;
 
-use tripline_model::json::{Cursor, Kind, Value};
+use tripline_model::json::{Cursor, Kind, Stretch, Value};
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
 use crate::arrival::seconds_to_ms;
@@ -35,6 +35,13 @@ pub(crate) struct RecordReader<'a, 'e> {
     /// Where each partition is, for events that mix them; the last one needs no look-up.
     index: HashMap<SourcePartition, usize>,
     current: usize,
+    tail: Option<Tail<'a>>,
+}
+
+/// What follows a record's `eventID`, from one record to the next the same: two fifths of an envelope.
+struct Tail<'a> {
+    stretch: Stretch<'a>,
+    stream: Option<Value<'a>>,
 }
 
 /// The members of a record that are used, as they stand.
@@ -58,6 +65,7 @@ impl<'a, 'e> RecordReader<'a, 'e> {
             partitions: Vec::new(),
             index: HashMap::new(),
             current: 0,
+            tail: None,
         }
     }
 
@@ -73,7 +81,7 @@ impl<'a, 'e> RecordReader<'a, 'e> {
                 let problem = RecordProblem::NotAnObject { seen: kind_name(kind) };
                 return Err(EnvelopeError::Record { index, sequence: None, problem });
             }
-            let members = Members::read(cursor)?;
+            let members = Members::read(cursor, &mut self.tail)?;
             if let Err(problem) = self.add(&members) {
                 let sequence = members.sequence.and_then(|value| value.text()).map(|text| shorten(&text));
                 return Err(EnvelopeError::Record { index, sequence, problem });
@@ -141,19 +149,38 @@ impl<'a, 'e> RecordReader<'a, 'e> {
 }
 
 impl<'a> Members<'a> {
-    /// Reads the record that is due.
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, EnvelopeError> {
+    /// Reads the record that is due. `tail` is that of a record before it, and then its own.
+    fn read(cursor: &mut Cursor<'a>, tail: &mut Option<Tail<'a>>) -> Result<Self, EnvelopeError> {
         let mut members = Self::default();
+        // Where the tail begins, as long as nothing but the stream is in it.
+        let mut mark = None;
         cursor.enter_object()?;
         while let Some(key) = cursor.next_key()? {
             match name(&key).as_ref() {
-                b"kinesis" => members.read_kinesis(cursor)?,
-                b"eventSource" => members.event_source = Some(cursor.value()?),
-                b"eventID" => members.event_id = Some(cursor.value()?),
+                b"kinesis" => {
+                    members.read_kinesis(cursor)?;
+                    mark = None;
+                }
+                b"eventSource" => {
+                    members.event_source = Some(cursor.value()?);
+                    mark = None;
+                }
+                b"eventID" => {
+                    members.event_id = Some(cursor.value()?);
+                    mark = None;
+                    if members.stream.is_none() {
+                        if let Some(tail) = tail.as_ref().filter(|tail| cursor.again(&tail.stretch)) {
+                            members.stream = tail.stream;
+                            return Ok(members);
+                        }
+                        mark = Some(cursor.mark());
+                    }
+                }
                 b"eventSourceARN" => members.stream = Some(cursor.value()?),
                 _ => {}
             }
         }
+        *tail = mark.and_then(|mark| Some(Tail { stretch: cursor.since(&mark)?, stream: members.stream }));
         Ok(members)
     }
 

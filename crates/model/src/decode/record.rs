@@ -81,17 +81,25 @@ impl<'p> Record<'p> {
         }
         cursor.enter_object()?;
         let mut previous = Members::TYPE;
-        while let Some(key) = cursor.next_key()? {
+        loop {
+            let expected = self.followers.get(previous).copied().unwrap_or_default();
+            let spelling = self.members.key(expected);
+            if cursor.next_key_is(spelling) {
+                let end = cursor.offset().saturating_sub(1);
+                let start = (end + 1).saturating_sub(spelling.len());
+                let key = Span { kind: Kind::String { escaped: false }, start, end };
+                let value = cursor.value()?;
+                self.put(expected, Member { key, value: Span::new(&value, cursor.offset()) });
+                previous = expected;
+                continue;
+            }
+            let Some(key) = cursor.next_key()? else { break };
             let key_end = end_of_key(payload, cursor.offset());
             let value = cursor.value()?;
             let member = Member { key: Span::new(&key, key_end), value: Span::new(&value, cursor.offset()) };
             match self.find(&key, previous) {
                 Some(number) => {
-                    match self.slots.get_mut(number).map(|slot| slot.replace(member)) {
-                        Some(None) => self.present.push(number),
-                        Some(Some(_)) => self.repeated = true,
-                        None => {}
-                    }
+                    self.put(number, member);
                     previous = number;
                 }
                 None => self.others.push(member),
@@ -99,6 +107,14 @@ impl<'p> Record<'p> {
         }
         cursor.finish()?;
         Ok(())
+    }
+
+    fn put(&mut self, number: usize, member: Member) {
+        match self.slots.get_mut(number).map(|slot| slot.replace(member)) {
+            Some(None) => self.present.push(number),
+            Some(Some(_)) => self.repeated = true,
+            None => {}
+        }
     }
 
     /// The number of the member with this key, which comes after `previous`.

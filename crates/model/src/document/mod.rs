@@ -11,7 +11,7 @@ mod place;
 #[cfg(test)]
 mod tests;
 
-pub use body::push_string;
+pub use body::{push_number, push_string};
 pub use letter::{LetterDocuments, LetterField, letter_fields};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +28,8 @@ pub struct Documents<'p> {
     id_prefix: String,
     now_ms: i64,
     place: Placed,
+    /// The event type and the index of the last document: what was found fit is not looked at again.
+    fit: (usize, String),
 }
 
 /// Memory for the place of the document at hand, used again and again.
@@ -92,6 +94,7 @@ impl<'p> Documents<'p> {
             id_prefix: id::prefix(origin),
             now_ms,
             place: Placed::default(),
+            fit: (usize::MAX, String::new()),
         }
     }
 
@@ -132,6 +135,11 @@ impl<'p> Documents<'p> {
         let Some(search) = &event.search else { return Ok(Made::Nothing) };
         let misplaced = |refusal| Stop::Misplaced { refusal, event: index };
         place::index(search, &values, self.now_ms, &mut self.place.index).map_err(misplaced)?;
+        if (self.fit.0, &self.fit.1) != (index, &self.place.index) {
+            place::check(search, &self.place.index).map_err(misplaced)?;
+            self.fit.0 = index;
+            self.fit.1.clone_from(&self.place.index);
+        }
         let id = search.id;
         if id {
             self.place.id.clear();

@@ -63,6 +63,30 @@ enum State {
     Next,
 }
 
+/// How a walk stands at one place: together with the bytes that follow it decides how the walk goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stand {
+    limit: usize,
+    state: State,
+    depth: usize,
+    word: u64,
+}
+
+/// A place of a [`Cursor`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    at: usize,
+    stand: Option<Stand>,
+}
+
+/// What a [`Cursor`] has walked over, to be known when it comes again: see [`Cursor::again`].
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch<'a> {
+    bytes: &'a [u8],
+    before: Stand,
+    after: Stand,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Container {
     Object,
@@ -185,6 +209,25 @@ impl<'a> Cursor<'a> {
         self.key().map(Some)
     }
 
+    /// Goes to the next member of the innermost open object if its key is spelled as `key` is: a string without
+    /// escapes in its quotes, and a colon, no white space between. For anything else `false`, and the cursor is
+    /// where it was.
+    #[inline]
+    pub fn next_key_is(&mut self, key: &[u8]) -> bool {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let (comma, rest) = match (self.state, rest) {
+            (State::First, rest) => (0, rest),
+            (State::Next, [b',', rest @ ..]) => (1, rest),
+            _ => return false,
+        };
+        if key.is_empty() || self.open.innermost() != Some(Container::Object) || !rest.starts_with(key) {
+            return false;
+        }
+        self.at += comma + key.len();
+        self.state = State::Value;
+        true
+    }
+
     /// Whether the innermost open array has another element, which is then due. `false` at the array's
     /// end, which is thereby left.
     ///
@@ -202,6 +245,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// [`JsonError`] if none is due or it is bad.
+    #[inline]
     pub fn value(&mut self) -> Result<Value<'a>, JsonError> {
         let first = self.value_start()?;
         let start = self.at;
@@ -251,6 +295,39 @@ impl<'a> Cursor<'a> {
     /// [`JsonError`] if the rest is bad.
     pub fn leave(&mut self) -> Result<(), JsonError> {
         self.leave_to(self.open.depth.saturating_sub(1))
+    }
+
+    /// `None` where more is open than a word tells.
+    fn stand(&self) -> Option<Stand> {
+        let Open { depth, word, .. } = self.open;
+        (depth <= 64).then_some(Stand { limit: self.limit, state: self.state, depth, word })
+    }
+
+    /// The cursor's place.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { at: self.at, stand: self.stand() }
+    }
+
+    /// What lies between a place and this one; `None` where it could end otherwise before other bytes, as a
+    /// number does.
+    #[must_use]
+    pub fn since(&self, mark: &Mark) -> Option<Stretch<'a>> {
+        let bytes = self.text.get(mark.at..self.at).filter(|bytes| bytes.ends_with(b"}"))?;
+        Some(Stretch { bytes, before: mark.stand?, after: self.stand()? })
+    }
+
+    /// Passes over a stretch that comes again: the same bytes, met as they were met then, need no second check.
+    /// `false` where something else is here.
+    pub fn again(&mut self, stretch: &Stretch<'_>) -> bool {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let known = rest.starts_with(stretch.bytes) && self.stand() == Some(stretch.before);
+        if known {
+            self.at += stretch.bytes.len();
+            self.state = stretch.after.state;
+            (self.open.depth, self.open.word) = (stretch.after.depth, stretch.after.word);
+        }
+        known
     }
 
     /// Passes over all that is left, so that the whole text has been checked.

@@ -28,7 +28,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-pub use cursor::Cursor;
+pub use cursor::{Cursor, Mark, Stretch};
 
 /// What a [`Value`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

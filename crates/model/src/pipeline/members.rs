@@ -8,6 +8,8 @@ use super::Event;
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     names: Vec<String>,
+    /// The names as a compact text spells them as keys, colon included; empty where that needs escapes.
+    keys: Vec<String>,
     numbers: HashMap<String, usize>,
     /// For each event type, whether each member is a field of it, or known to it and not stored.
     known: Vec<Vec<bool>>,
@@ -29,6 +31,8 @@ impl Members {
             return number;
         }
         let number = self.names.len();
+        let plain = name.chars().all(|character| !matches!(character, '"' | '\\' | '\0'..' '));
+        self.keys.push(if plain { format!("\"{name}\":") } else { String::new() });
         self.names.push(name.to_owned());
         self.numbers.insert(name.to_owned(), number);
         number
@@ -62,6 +66,11 @@ impl Members {
     /// The name of `member`.
     pub(crate) fn name(&self, member: usize) -> Option<&str> {
         self.names.get(member).map(String::as_str)
+    }
+
+    /// `member` as a key, see [`Cursor::next_key_is`](crate::json::Cursor::next_key_is).
+    pub(crate) fn key(&self, member: usize) -> &[u8] {
+        self.keys.get(member).map(String::as_bytes).unwrap_or_default()
     }
 
     /// Whether the event type with the index `event` knows `member`.
