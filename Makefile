@@ -32,7 +32,10 @@ ARCH      ?= x86_64
 EXAMPLE   ?= kinesis-quickstart
 LAKE      ?= $(TARGET)/demo-lake
 
-.PHONY: help demo test test-rust test-readers test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench-search lint build package template deploy destroy events servers readers browser clean
+COUNT = $(CARGO) build --release --package tripline-benches --bin bench && \
+    $(TARGET)/release/bench check --baseline benches/tripline/instructions.json
+
+.PHONY: help demo test test-rust test-readers test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench bench-check bench-baseline bench-search lint build package template deploy destroy events servers readers browser clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,6 +113,19 @@ lint: $(TOOLS)/bin/cargo-machete $(TOOLS)/bin/cargo-deny ## Formatting, clippy, 
 	$(TOOLS)/bin/cargo-machete
 	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
 	find tests infra .ci -name node_modules -prune -o \( -name '*.sh' -o -path .ci/run \) -print | xargs -n 1 bash -n
+
+# The functions are built beside it: the whole of what is measured is what is deployed.
+bench: ROUNDS := 9
+bench: ## What it costs, stage by stage and as whole processes, beside a naive function; also in target/bench: ROUNDS=9
+	$(CARGO) build --release --package tripline-benches --package tripline-ingest --package tripline-publish --bins
+	$(TARGET)/release/bench run --rounds $(ROUNDS) --report $(TARGET)/bench
+
+bench-check: ## Instructions of each stage, counted by valgrind, against benches/tripline/instructions.json: not 5 % more
+	@if command -v valgrind >/dev/null; then $(COUNT); \
+	else echo "left out: bench-check: there is no valgrind (Debian: apt-get install valgrind)" >&2; fi
+
+bench-baseline: ## Count them and write that file anew
+	$(COUNT) --write
 
 bench-search: $(VENV)/ready servers ## Indexing beside a Python loop, on one server: TRIPS=100000 ROUNDS=3
 	$(CARGO) build --release --workspace --bin tripline

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use memchr::memmem;
 use tripline_search::{Answer, Cluster, Failure};
 
 /// The cluster, and what it was sent.
@@ -54,12 +55,17 @@ pub fn gzip(body: &[u8]) -> Vec<u8> {
 /// The answer to a bulk request all of whose documents are new.
 #[must_use]
 pub fn created(body: &[u8]) -> Vec<u8> {
-    const ID: &[u8] = br#""_id":""#;
+    let id_at = memmem::Finder::new(br#""_id":""#);
     let mut answer = br#"{"errors":false,"items":["#.to_vec();
-    let mut lines = body.split(|&byte| byte == b'\n');
-    while let (Some(action), Some(_document)) = (lines.next(), lines.next()) {
-        let id = action.windows(ID.len()).position(|window| window == ID);
-        let id = id.and_then(|at| action.get(at + ID.len()..)).unwrap_or_default();
+    let (mut rest, mut is_action) = (body, true);
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let (line, after) = rest.split_at(end);
+        rest = after.get(1..).unwrap_or_default();
+        is_action = !is_action;
+        if is_action {
+            continue;
+        }
+        let id = id_at.find(line).and_then(|at| line.get(at + id_at.needle().len()..)).unwrap_or_default();
         let id = id.split(|&byte| byte == b'"').next().unwrap_or_default();
         if !answer.ends_with(b"[") {
             answer.push(b',');

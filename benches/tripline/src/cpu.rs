@@ -1,12 +1,13 @@
 //! Processor time.
 
-use std::fs;
 use std::time::Duration;
 
-/// Processor time of the calling thread so far, by the kernel's scheduler: on a machine that others use too, wall
-/// time says little. `None` where the kernel does not tell.
+use rustix::time::{ClockId, clock_gettime};
+
+/// Processor time of the calling thread so far: on a machine that others use too, wall time says little.
 #[must_use]
-pub fn of_thread() -> Option<Duration> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+pub fn of_thread() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let part = u32::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), part)
 }

@@ -5,10 +5,17 @@
 //!   is their own cost and not a server's;
 //! * [`cluster`]: that search cluster, which takes every document;
 //! * [`naive`]: the same work as it is written with the crates that come to hand first;
+//! * [`stages`]: what is measured in this process, and [`instructions`], which counts it;
+//! * [`whole`]: the functions' own processes;
+//! * [`report`]: the table;
 //! * [`cpu`]: what the calling thread has cost.
 
 pub mod cluster;
 pub mod cpu;
 pub mod input;
+pub mod instructions;
 pub mod naive;
+pub mod report;
+pub mod stages;
+pub mod whole;
 pub mod world;

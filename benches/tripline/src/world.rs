@@ -6,13 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use tripline_ingest::{Ingest, IngestOptions, Malformed, Sinks};
 use tripline_lake::publish::{PublishOptions, PublishReport};
-use tripline_lake::store::ObjectStore;
+use tripline_lake::store::{FaultStore, MemoryStore, ObjectStore, Operation};
 use tripline_lake::{Environment, Lake};
 use tripline_model::pipeline::Pipeline;
 use tripline_search::{SearchOptions, SearchSink};
 use tripline_settings::search_environment;
 
 use crate::cluster::Yes;
+use crate::input::{FULL_EVENT_RECORDS, Trips, kinesis_event};
 
 /// No deadline.
 const FAR_MS: i64 = i64::MAX;
@@ -107,4 +108,24 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Requests to the store for a full batch once a function is warm, counted at the store: PUTs, if nothing else is.
+///
+/// # Errors
+/// When an invocation fails, or asks the store for anything but a PUT.
+pub fn puts_per_batch() -> anyhow::Result<f64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    runtime.block_on(async {
+        let mut trips = Trips::new(1);
+        let mut event = |first| kinesis_event(&mut trips, first, FULL_EVENT_RECORDS);
+        let store = FaultStore::counting(MemoryStore::default());
+        let world = World::over(pipeline()?, Arc::new(store.clone()), false).await?;
+        world.ingest(&event(0)).await?;
+        let before = store.calls().len();
+        world.ingest(&event(FULL_EVENT_RECORDS)).await?;
+        let calls = store.calls().split_off(before);
+        ensure!(calls.iter().all(|call| call.operation == Operation::Put), "not only PUTs: {calls:?}");
+        Ok(calls.len() as f64)
+    })
 }

@@ -44,7 +44,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let world = World::over(pipeline()?, store, gzip).await?;
     let (mut count, mut records) = (0, 0);
-    let began = cpu::of_thread().unwrap_or_default();
+    let began = cpu::of_thread();
     if stage != Stage::Publish {
         for path in event_files(&events.context("--in says where the events are")?)? {
             let event = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -52,7 +52,7 @@ async fn main() -> anyhow::Result<()> {
             count += 1;
         }
     }
-    let between = cpu::of_thread().unwrap_or_default();
+    let between = cpu::of_thread();
     if stage != Stage::Ingest {
         let report = world.publish().await?;
         if stage == Stage::Both {
@@ -61,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
             records = report.files.iter().map(|file| file.rows).sum();
         }
     }
-    let ended = cpu::of_thread().unwrap_or_default();
+    let ended = cpu::of_thread();
     let (requests, bytes) = world.cluster.taken();
     let seconds =
         json!({ "ingest": (between - began).as_secs_f64(), "publish": (ended - between).as_secs_f64() });
