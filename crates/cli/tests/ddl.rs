@@ -92,3 +92,16 @@ fn a_level_that_can_have_any_value_must_be_named_by_queries_and_json_lines_have_
             .contains("VIEW \"main\".\"order\" AS\nSELECT * FROM read_parquet(\n  '/odd/order/**/*.parquet'")
     );
 }
+
+#[test]
+fn late_rows_have_a_table_where_they_are_diverted() {
+    let taxi = repository().join("pipelines/taxi");
+    let text = std::fs::read_to_string(taxi.join("pipeline.toml")).unwrap();
+    let desk = Desk::new(&text.replace("late = \"append\"", "late = \"divert\""));
+    let pipeline = desk.path("pipeline");
+    std::fs::copy(taxi.join("taxi_zone_lookup.csv"), pipeline.join("taxi_zone_lookup.csv")).unwrap();
+    let printed: Value = serde_json::from_str(&ddl(&pipeline, &["--dialect", "glue-json"], 0)).unwrap();
+    let names: Vec<&String> = printed.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["dead_letter", "trip", "trip_late"]);
+    assert_eq!(printed["trip_late"], printed["trip"]);
+}
