@@ -8,6 +8,7 @@ CARGO  ?= cargo
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tripline
 TOOLS  := $(CACHE)/tools
 VENV   := $(CACHE)/venv-tests
+BENCH  := $(CACHE)/venv-benches
 
 # Versions of the tools that make installs for itself.
 DENY_VERSION    := 0.20.2
@@ -27,6 +28,7 @@ KILLS     ?= 200
 SECONDS   ?= 60
 TRIPS     ?= 100000
 ROUNDS    ?= 3
+EVENTS    ?= 40
 MINUTES   ?= 10
 ARCH      ?= x86_64
 EXAMPLE   ?= kinesis-quickstart
@@ -35,7 +37,7 @@ LAKE      ?= $(TARGET)/demo-lake
 COUNT = $(CARGO) build --release --package tripline-benches --bin bench && \
     $(TARGET)/release/bench check --baseline benches/tripline/instructions.json
 
-.PHONY: help demo test test-rust test-readers test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench bench-check bench-baseline bench-search lint build package template deploy destroy events servers readers browser clean
+.PHONY: help demo test test-rust test-readers test-benches test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench bench-check bench-baseline bench-peers bench-bar bench-search lint build package template deploy destroy events servers readers browser clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,7 +54,7 @@ demo: ## Real taxi trips, or PIPELINE=adtech, through the real handlers into Par
 	@echo
 	$(TRIPLINE) audit --pipeline pipelines/$(PIPELINE) --lake $(LAKE)
 
-test: servers test-rust test-readers test-local test-lambda test-fuzz infra-test ## Everything there is to test, real servers included
+test: servers test-rust test-readers test-benches test-local test-lambda test-fuzz infra-test ## Everything there is to test, real servers included
 
 test-rust: $(VENV)/ready ## Rust tests; those that need a server start it
 	$(CARGO) test --workspace --all-targets $(FEATURES)
@@ -62,6 +64,9 @@ test-rust: $(VENV)/ready ## Rust tests; those that need a server start it
 test-readers: $(VENV)/ready browser ## Published files as other readers see them: DuckDB, pyarrow
 	$(CARGO) test --quiet --workspace --all-targets $(FEATURES) --no-run
 	$(VENV)/bin/python -m pytest -q tests/readers
+
+test-benches: $(VENV)/ready ## The comparison's own tools: input, check, ratios
+	$(VENV)/bin/python -m pytest -q tests/benches
 
 test-local: ## What README says of the whole system on a laptop, done
 	$(CARGO) test --quiet --workspace --all-targets $(FEATURES) --no-run
@@ -127,12 +132,23 @@ bench-check: ## Instructions of each stage, counted by valgrind, against benches
 bench-baseline: ## Count them and write that file anew
 	$(COUNT) --write
 
-bench-search: $(VENV)/ready servers ## Indexing beside a Python loop, on one server: TRIPS=100000 ROUNDS=3
+# What is compared, and with what left out: docs/performance.md. Peers that this machine cannot build are left out.
+bench-peers: ROUNDS := 5
+bench-peers: $(BENCH)/ready ## Tripline beside other systems, checked row by row: ONLY=ours,polars ROUNDS=5 EVENTS=40
+	CARGO="$(CARGO)" $(BENCH)/bin/python -m benches.peers.run --target $(TARGET)/bench/peers \
+	    --only "$(ONLY)" --rounds $(ROUNDS) --events $(EVENTS) $(ARGUMENTS)
+
+# Timed, so no part of `test`: a machine that does much else may miss it.
+bench-bar: $(BENCH)/ready ## Fail where both functions are not 8 times as fast as a Python Lambda and 2.5 times as Polars
+	CARGO="$(CARGO)" $(BENCH)/bin/python -m benches.peers.run --target $(TARGET)/bench/bar --rounds $(ROUNDS) --events 10 \
+	    --only python-lambda,python-lambda-orjson,polars,ours --bar python-lambda=8 --bar polars=2.5
+
+bench-search: $(BENCH)/ready servers ## Indexing beside a Python loop, on one server: TRIPS=100000 ROUNDS=3
 	$(CARGO) build --release --workspace --bin tripline
-	$(VENV)/bin/pip install --quiet --requirement benches/opensearch/requirements.txt
 	OS_PORT=9270 OS_HEAP=2g OS_JVM=-XX:+UseG1GC tests/servers/up start opensearch
-	$(VENV)/bin/python benches/opensearch/compare.py --tripline $(TARGET)/release/tripline --url http://127.0.0.1:9270 \
-	    --trips $(TRIPS) --rounds $(ROUNDS); code=$$?; OS_PORT=9270 tests/servers/up stop opensearch; exit $$code
+	$(BENCH)/bin/python -m benches.opensearch.compare --tripline $(TARGET)/release/tripline --url http://127.0.0.1:9270 \
+	    --target $(TARGET)/bench/search --trips $(TRIPS) --rounds $(ROUNDS); \
+	    code=$$?; OS_PORT=9270 tests/servers/up stop opensearch; exit $$code
 
 build: ## Optimised binaries of the functions and the tool, in target/release
 	$(CARGO) build --release --workspace
@@ -180,6 +196,8 @@ infra/cdk/node_modules/.package-lock.json: infra/cdk/package-lock.json
 	@touch $@
 
 $(VENV)/ready: tests/requirements.txt
-	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --requirement $<
+$(BENCH)/ready: benches/requirements.txt
+$(VENV)/ready $(BENCH)/ready:
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --requirement $<
 	@touch $@

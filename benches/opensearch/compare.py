@@ -2,7 +2,7 @@
 
 Both read the same JSON lines of real trips (the shipped sample, repeated with ids of their own), look the borough up,
 and index with the trip's id. Rounds alternate, the index is made anew before each, and the count is compared after
-it. What is printed are ratios of one run; the absolute numbers are this machine's.
+it. What is printed are ratios within a round; the absolute numbers are this machine's.
 
     make bench-search [TRIPS=100000 ROUNDS=3]
 """
@@ -10,20 +10,18 @@ it. What is printed are ratios of one run; the absolute numbers are this machine
 import argparse
 import csv
 import json
-import os
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+from benches import measure, report
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TAXI = REPOSITORY / "pipelines/taxi"
 INDEX = "bench"
+OURS, THEIRS = "tripline", "helpers.bulk"
 
 
 def request(url, method, path, body=None):
@@ -99,16 +97,15 @@ def pipeline(folder):
     return target
 
 
-def run_tripline(arguments, folder, path, url):
+def run_tripline(arguments, folder, path):
     lake = tempfile.mkdtemp(dir=folder)
-    environment = dict(os.environ, TRIPLINE_SINKS="search", TRIPLINE_OPENSEARCH_GZIP="false")
     command = [arguments.tripline, "run", "--pipeline", folder / "pipeline", "--lake", lake]
-    command += ["--input", path, "--opensearch", url]
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    command += ["--input", path, "--opensearch", arguments.url]
+    return measure.measure(command, {"TRIPLINE_SINKS": "search", "TRIPLINE_OPENSEARCH_GZIP": "false"})
 
 
-def run_python(_arguments, _folder, path, url):
-    subprocess.run([sys.executable, __file__, "--loop", path, "--url", url], check=True)
+def run_python(arguments, _folder, path):
+    return measure.measure([sys.executable, "-m", "benches.opensearch.compare", "--loop", path, "--url", arguments.url])
 
 
 def loop(path, url):
@@ -129,13 +126,34 @@ def loop(path, url):
     helpers.bulk(client, actions(), chunk_size=1000)
 
 
-def timed(run, *arguments):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.monotonic()
-    run(*arguments)
-    wall = time.monotonic() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+CONTENDERS = {OURS: run_tripline, THEIRS: run_python}
+
+
+def play(arguments, folder, path):
+    """One round: what each contender cost."""
+    mappings = {"properties": {"pickup_datetime": {"type": "date"}, "dropoff_datetime": {"type": "date"}}}
+    costs = {}
+    for name, run in CONTENDERS.items():
+        index_anew(arguments.url, mappings)
+        costs[name] = run(arguments, folder, path)
+        found = count(arguments.url)
+        if found != arguments.trips:
+            sys.exit(f"{name}: {found} documents where {arguments.trips} were sent")
+    return costs
+
+
+def show(rounds, trips):
+    """The table of a report."""
+    walls = report.ratios([{name: cost.wall_s for name, cost in costs.items()} for costs in rounds], OURS)
+    cpus = report.ratios([{name: cost.cpu_s for name, cost in costs.items()} for costs in rounds], OURS)
+    rows = []
+    for name in CONTENDERS:
+        costs = [costs[name] for costs in rounds]
+        speed = report.Spread.of([trips / cost.wall_s for cost in costs])
+        cpu = report.Spread.of([cost.cpu_s / trips * 1e6 for cost in costs])
+        rows.append([name, speed.show(0), walls[name].show(2), cpu.show(), cpus[name].show(), str(len(costs))])
+    columns = {"client": str, "documents/s": float, "time, times ours": float}
+    return report.table(columns | {"CPU us/document": float, "CPU, times ours": float, "rounds": int}, rows)
 
 
 def main():
@@ -144,6 +162,7 @@ def main():
     parser.add_argument("--url", default="http://127.0.0.1:9200")
     parser.add_argument("--trips", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--target", type=Path, default=REPOSITORY / "target/bench/search", help="where the report goes")
     parser.add_argument("--loop")
     arguments = parser.parse_args()
     if arguments.loop:
@@ -153,24 +172,18 @@ def main():
         folder = Path(name)
         path = make_input(folder, arguments.trips)
         pipeline(folder)
-        mappings = {"properties": {"pickup_datetime": {"type": "date"}, "dropoff_datetime": {"type": "date"}}}
-        contenders = {"tripline": run_tripline, "helpers.bulk": run_python}
-        seen = {name: [] for name in contenders}
+        rounds = []
         # A first round warms the server up and is not counted.
         for number in range(arguments.rounds + 1):
-            for name, run in contenders.items():
-                index_anew(arguments.url, mappings)
-                wall, cpu = timed(run, arguments, folder, path, arguments.url)
-                found = count(arguments.url)
-                if found != arguments.trips:
-                    sys.exit(f"{name}: {found} documents where {arguments.trips} were sent")
-                if number > 0:
-                    seen[name].append((wall, cpu))
-                    print(f"round {number}  {name:<14}{arguments.trips / wall:>9,.0f} documents/s  client {cpu:6.2f} CPU s")
-        wall = {name: statistics.median(wall for wall, _ in rounds) for name, rounds in seen.items()}
-        cpu = {name: statistics.median(cpu for _, cpu in rounds) for name, rounds in seen.items()}
-        print(f"throughput, tripline to helpers.bulk: {wall['helpers.bulk'] / wall['tripline']:.2f}")
-        print(f"client CPU, helpers.bulk to tripline: {cpu['helpers.bulk'] / cpu['tripline']:.1f}")
+            costs = play(arguments, folder, path)
+            if number > 0:
+                rounds.append(costs)
+                for name, cost in costs.items():
+                    print(f"round {number}  {name:<14}{arguments.trips / cost.wall_s:>9,.0f} documents/s", flush=True)
+    machine = report.machine()
+    facts = f"{arguments.trips:,} documents. " + "; ".join(f"{name}: {value}" for name, value in machine.items())
+    data = {"machine": machine, "documents": arguments.trips, "rounds": rounds}
+    report.save(arguments.target, f"{show(rounds, arguments.trips)}\n\n{facts}", data)
 
 
 if __name__ == "__main__":
