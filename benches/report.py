@@ -68,6 +68,11 @@ def machine() -> dict[str, str]:
     }
 
 
+def facts(machine: dict[str, str]) -> str:
+    """The machine in a line."""
+    return "; ".join(f"{name}: {value}" for name, value in machine.items())
+
+
 def save(folder: Path, text: str, data: dict) -> None:
     """Prints the report and leaves it as `report.md` and `report.json`."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -168,8 +168,8 @@ def main():
     if arguments.loop:
         loop(arguments.loop, arguments.url)
         return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
         path = make_input(folder, arguments.trips)
         pipeline(folder)
         rounds = []
@@ -181,7 +181,7 @@ def main():
                 for name, cost in costs.items():
                     print(f"round {number}  {name:<14}{arguments.trips / cost.wall_s:>9,.0f} documents/s", flush=True)
     machine = report.machine()
-    facts = f"{arguments.trips:,} documents. " + "; ".join(f"{name}: {value}" for name, value in machine.items())
+    facts = f"{arguments.trips:,} documents. {report.facts(machine)}"
     data = {"machine": machine, "documents": arguments.trips, "rounds": rounds}
     report.save(arguments.target, f"{show(rounds, arguments.trips)}\n\n{facts}", data)
 

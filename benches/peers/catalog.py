@@ -30,13 +30,14 @@ class Peer:
     environment: dict[str, str] = field(default_factory=dict)
     # What it does not do that others here do.
     lacks: str = ""
-    # Takes minutes a round; of JSON lines it needs enough to be warm.
+    # Takes minutes a round.
     slow: bool = False
+    # Reads JSON lines, and needs many to be warm.
     lines: bool = False
 
 
 def _python(script: str, *options: str) -> list[str]:
-    return ["{built}", str(HERE / "python" / script), "--in", "{events}", "--out", "{out}", "--zones", "{zones}", *options]
+    return ["{built}", str(HERE / "python" / script), *"--in {events} --out {out} --zones {zones}".split(), *options]
 
 
 def _rust(program: str, *options: str) -> list[str]:
@@ -44,12 +45,11 @@ def _rust(program: str, *options: str) -> list[str]:
 
 
 def _flink(mode: str) -> list[str]:
-    return ["java", *JVM, "-cp", "{built}/classes:{built}/lib/*", "peers.Job"] + [
-        "--in", "{trips}", "--out", "{out}", "--zones", "{zones}", "--mode", mode
-    ]  # fmt: skip
+    arguments = f"peers.Job --in {{trips}} --out {{out}} --zones {{zones}} --mode {mode}"
+    return ["java", *JVM, "-cp", "{built}/classes:{built}/lib/*", *arguments.split()]
 
 
-GO = ["{built}", "-in", "{events}", "-out", "{out}", "-zones", "{zones}"]
+GO = "{built} -in {events} -out {out} -zones {zones}".split()
 ONE_THREAD = {"GOMAXPROCS": "1", "POLARS_MAX_THREADS": "1"}
 # A redelivered batch is written again, and a broken record fails it.
 NO_ONCE = "exactly once, dead letters"
@@ -62,7 +62,13 @@ PEERS = [
         _python("plain.py", "--bulk", "opensearch-py"),
         lacks=NO_ONCE,
     ),
-    Peer("python-lambda-orjson", "the same, JSON by orjson", "python", _python("plain.py", "--json", "orjson"), lacks=NO_ONCE),
+    Peer(
+        "python-lambda-orjson",
+        "the same, JSON by orjson",
+        "python",
+        _python("plain.py", "--json", "orjson"),
+        lacks=NO_ONCE,
+    ),
     Peer("polars", "orjson for the event, then Polars", "python", _python("with_polars.py"), ONE_THREAD, lacks=NO_ONCE),
     Peer("duckdb", "DuckDB, all in SQL", "python", _python("with_duckdb.py"), lacks=NO_ONCE),
     Peer("go-lambda", "Go: encoding/json, parquet-go", "go", GO, ONE_THREAD, lacks=NO_ONCE),
@@ -118,7 +124,8 @@ def _build_python(target: Path, python: Path) -> Path:
 
 
 def _build_rust(target: Path, _python: Path) -> Path:
-    _run([os.environ.get("CARGO", "cargo"), "build", "--quiet", "--release", "--workspace", "--bin", "peer", "--bin", "naive"], ROOT, "Rust")
+    cargo = os.environ.get("CARGO", "cargo")
+    _run([cargo, *"build --quiet --release --workspace --bin peer --bin naive".split()], ROOT, "Rust")
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 

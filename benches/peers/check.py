@@ -1,6 +1,6 @@
 """Compares published Parquet with the JSON lines it was made of: each trip once, in its folder, with all its values.
 
-    python -m benches.peers.check TRIPS.ndjson ZONES.json FOLDER      exit code 1, and what differs, if anything does
+python -m benches.peers.check TRIPS.ndjson ZONES.json FOLDER      exit code 1, and what differs, if anything does
 """
 
 import json
@@ -86,7 +86,9 @@ def compare(want: pa.Table, got: pa.Table) -> list[str]:
 
 def _read(file: Path, levels: dict[str, str]) -> pa.Table:
     table = pq.read_table(file, partitioning=None)
-    lacks = [name for name in COLUMNS if name not in table.column_names] + [name for name in LEVELS if name not in levels]
+    lacks = [name for name in COLUMNS if name not in table.column_names] + [
+        name for name in LEVELS if name not in levels
+    ]
     if lacks:
         sys.exit(f"{file}: no {', '.join(lacks)} in the file or its folders")
     columns = [_plain(table[name], kind) for name, kind in COLUMNS.items()]

@@ -25,7 +25,15 @@ ENVELOPE_BYTES = 545
 # How many of a thousand trips start in each borough.
 SHARES = {
     "yellow": {"Manhattan": 905, "Queens": 62, "Unknown": 16, "Brooklyn": 13, "Bronx": 2, "EWR": 1, "Staten Island": 1},
-    "green": {"Brooklyn": 380, "Manhattan": 330, "Queens": 210, "Bronx": 70, "Unknown": 6, "EWR": 2, "Staten Island": 2},
+    "green": {
+        "Brooklyn": 380,
+        "Manhattan": 330,
+        "Queens": 210,
+        "Bronx": 70,
+        "Unknown": 6,
+        "EWR": 2,
+        "Staten Island": 2,
+    },
 }
 
 
@@ -121,16 +129,18 @@ def kinesis_event(lines: list[str], first: int) -> bytes:
             "data": base64.b64encode(f"{line}\n".encode()).decode(),
             "approximateArrivalTimestamp": round(1545084650.987 + at / 1000, 3),
         }
-        records.append({
-            "kinesis": record,
-            "eventSource": "aws:kinesis",
-            "eventVersion": "1.0",
-            "eventID": f"{shard}:{sequence}",
-            "eventName": "aws:kinesis:record",
-            "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda-role",
-            "awsRegion": "us-east-1",
-            "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/taxi-trips",
-        })
+        records.append(
+            {
+                "kinesis": record,
+                "eventSource": "aws:kinesis",
+                "eventVersion": "1.0",
+                "eventID": f"{shard}:{sequence}",
+                "eventName": "aws:kinesis:record",
+                "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda-role",
+                "awsRegion": "us-east-1",
+                "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/taxi-trips",
+            }
+        )
     return json.dumps({"Records": records}, separators=(",", ":")).encode()
 
 

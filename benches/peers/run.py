@@ -60,7 +60,10 @@ class Bench:
             }
             command = [part.format(**places) for part in peer.command]
             environment = {name: value.format(**places) for name, value in peer.environment.items()}
-            cost = measure.measure(command, environment, self.core)
+            try:
+                cost = measure.measure(command, environment, self.core)
+            except subprocess.CalledProcessError as failure:
+                sys.exit(f"{peer.name}: exit code {failure.returncode}; see above")
             lake = self._check(peer, folder, out)
         finally:
             shutil.rmtree(out, ignore_errors=True)
@@ -76,7 +79,7 @@ class Bench:
 
 
 def digest(cost: measure.Cost, lake: dict, records: int) -> Run:
-    """A round's figures. What a peer says of itself counts only where it leaves out its start, and for our two sides."""
+    """A round's figures. A peer's own word counts for what it costs once it is warm, and for our two sides."""
     steady = cost.told.get("steady_us_per_record")
     sides = cost.told.get("cpu_s", {})
     return Run(
@@ -104,7 +107,9 @@ def build(peers: list[Peer], target: Path, python: Path) -> tuple[dict[str, Path
     return built, missing
 
 
-def rounds_of(bench: Bench, peers: list[Peer], built: dict[str, Path], rounds: int, slow_rounds: int) -> list[dict[str, Run]]:
+def rounds_of(
+    bench: Bench, peers: list[Peer], built: dict[str, Path], rounds: int, slow_rounds: int
+) -> list[dict[str, Run]]:
     """All rounds; each begins with another peer, so that none always comes after the same one."""
     done = []
     for number in range(rounds):
@@ -126,16 +131,18 @@ def show(peers: list[Peer], rounds: list[dict[str, Run]]) -> str:
     for peer in peers:
         if not (runs := seen[peer.name]):
             continue
-        rows.append([
-            peer.name,
-            peer.what,
-            report.Spread.of([run.us_per_record for run in runs]).show(),
-            ratios[peer.name].show() if peer.name in ratios else "",
-            f"{max(run.peak_mb for run in runs):.0f}",
-            f"{runs[0].bytes_per_row:.1f}",
-            str(len(runs)),
-            peer.lacks,
-        ])
+        rows.append(
+            [
+                peer.name,
+                peer.what,
+                report.Spread.of([run.us_per_record for run in runs]).show(),
+                ratios[peer.name].show() if peer.name in ratios else "",
+                f"{max(run.peak_mb for run in runs):.0f}",
+                f"{runs[0].bytes_per_row:.1f}",
+                str(len(runs)),
+                peer.lacks,
+            ]
+        )
         for side in ("ingest", "publish"):
             costs = [getattr(run, f"{side}_us") for run in runs]
             if None not in costs:
@@ -175,7 +182,12 @@ def versions(python: Path) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", type=Path, default=sys.executable, help="a Python that has requirements.txt")
-    parser.add_argument("--target", type=Path, default=catalog.ROOT / "target/bench", help="input, programs, report")
+    parser.add_argument(
+        "--target",
+        type=lambda name: Path(name).resolve(),
+        default=catalog.ROOT / "target/bench",
+        help="input, programs, report",
+    )
     parser.add_argument("--only", default="", metavar="NAME,NAME", help="these peers")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slow-rounds", type=int, default=1, help="rounds of the peers that take minutes")
@@ -191,7 +203,7 @@ def main() -> None:
     if not peers:
         sys.exit("there is nothing to run")
     inputs = {}
-    for lines in {peer.lines for peer in peers}:
+    for lines in sorted({peer.lines for peer in peers}):
         count = given.warm_events if lines else given.events
         folder = given.target / f"{'lines' if lines else 'events'}-{count}"
         inputs[lines] = (folder, events.write(folder, count, lines_only=lines))
@@ -200,9 +212,12 @@ def main() -> None:
         bench = Bench(given.python, inputs, given.core, Path(work))
         rounds = rounds_of(bench, peers, built, given.rounds, given.slow_rounds)
     machine = report.machine() | versions(given.python)
-    facts = f"{next(iter(inputs.values()))[1]['records']:,} records. " + "; ".join(f"{k}: {v}" for k, v in machine.items())
-    left_out = [f"left out: {name}: {reason}" for name, reason in missing.items()]
-    text = "\n\n".join([show(peers, rounds), facts, *left_out])
+    counts = [
+        f"{written['records']:,} records" + (" for who has to be warm" if lines else "")
+        for lines, (_, written) in inputs.items()
+    ]
+    left_out = [f"Left out: {name}: {reason}" for name, reason in missing.items()]
+    text = "\n\n".join([show(peers, rounds), f"{', '.join(counts)}. {report.facts(machine)}", *left_out])
     data = {
         "machine": machine,
         "input": {str(folder.name): written for folder, written in inputs.values()},

@@ -37,7 +37,10 @@ def test_a_table_is_aligned():
 
 def test_a_cost_is_that_of_the_command_and_its_children():
     burn = "import time\nwhile time.process_time() < 0.3: pass"
-    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}]); print('talk'); print('{{\"n\": 7}}')"
+    program = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}]); "
+        """print('talk'); print('{"n": 7}')"""
+    )
     cost = measure.measure([sys.executable, "-c", program])
     assert cost.cpu_s >= 0.3
     assert cost.peak_mb > 1

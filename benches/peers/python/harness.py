@@ -22,7 +22,7 @@ def zones(given: argparse.Namespace) -> list[str]:
 
 
 def run(given: argparse.Namespace, handle: Callable[[bytes], tuple[int, int]]) -> None:
-    """Hands over one event after the other, as Lambda does; `handle` answers with records and bytes of the bulk body."""
+    """Hands over one event after the other, as Lambda does; `handle` says how many records and how long a bulk body."""
     records = bulk_bytes = 0
     for file in sorted(given.events.glob("*.json")):
         done, size = handle(file.read_bytes())

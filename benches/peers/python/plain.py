@@ -12,27 +12,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-SCHEMA = pa.schema([
-    ("vendor_id", pa.int32()),
-    ("pickup_datetime", pa.timestamp("ms", "UTC")),
-    ("dropoff_datetime", pa.timestamp("ms", "UTC")),
-    ("passenger_count", pa.int32()),
-    ("trip_distance", pa.float64()),
-    ("ratecode_id", pa.int32()),
-    ("store_and_fwd_flag", pa.string()),
-    ("pickup_location_id", pa.int32()),
-    ("dropoff_location_id", pa.int32()),
-    ("payment_type", pa.int32()),
-    ("fare_amount", pa.float64()),
-    ("extra", pa.float64()),
-    ("mta_tax", pa.float64()),
-    ("tip_amount", pa.float64()),
-    ("tolls_amount", pa.float64()),
-    ("improvement_surcharge", pa.float64()),
-    ("total_amount", pa.float64()),
-    ("trip_id", pa.int64()),
-    ("type", pa.string()),
-])
+SCHEMA = pa.schema(
+    [
+        ("vendor_id", pa.int32()),
+        ("pickup_datetime", pa.timestamp("ms", "UTC")),
+        ("dropoff_datetime", pa.timestamp("ms", "UTC")),
+        ("passenger_count", pa.int32()),
+        ("trip_distance", pa.float64()),
+        ("ratecode_id", pa.int32()),
+        ("store_and_fwd_flag", pa.string()),
+        ("pickup_location_id", pa.int32()),
+        ("dropoff_location_id", pa.int32()),
+        ("payment_type", pa.int32()),
+        ("fare_amount", pa.float64()),
+        ("extra", pa.float64()),
+        ("mta_tax", pa.float64()),
+        ("tip_amount", pa.float64()),
+        ("tolls_amount", pa.float64()),
+        ("improvement_surcharge", pa.float64()),
+        ("total_amount", pa.float64()),
+        ("trip_id", pa.int64()),
+        ("type", pa.string()),
+    ]
+)
 TIMES = pa.schema([(level, pa.int32()) for level in harness.LEVELS[1:]])
 FOLDERS = ds.partitioning(pa.schema([(harness.LEVELS[0], pa.string()), *TIMES]), flavor="hive")
 

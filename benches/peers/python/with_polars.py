@@ -35,14 +35,16 @@ def bulk(trips, lines):
     """Each document as it came, behind its action."""
     documents = pl.Series("document", lines).cast(pl.String)
     body = trips.select(
-        pl.concat_str([
-            pl.lit('{"index":{"_index":"'),
-            "type",
-            pl.lit('","_id":"'),
-            pl.col("trip_id").cast(pl.String),
-            pl.lit('"}}\n'),
-            documents,
-        ])
+        pl.concat_str(
+            [
+                pl.lit('{"index":{"_index":"'),
+                "type",
+                pl.lit('","_id":"'),
+                pl.col("trip_id").cast(pl.String),
+                pl.lit('"}}\n'),
+                documents,
+            ]
+        )
     )
     return "".join(body.to_series()).encode()
 
