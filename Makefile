@@ -37,7 +37,7 @@ LAKE      ?= $(TARGET)/demo-lake
 COUNT = $(CARGO) build --release --package tripline-benches --bin bench && \
     $(TARGET)/release/bench check --baseline benches/tripline/instructions.json
 
-.PHONY: help demo test test-rust test-readers test-benches test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench bench-check bench-baseline bench-peers bench-bar bench-search lint build package template deploy destroy events servers readers browser clean
+.PHONY: help demo test test-rust test-readers test-benches test-local test-lambda test-fuzz infra-test model sim soak crash fuzz bench bench-check bench-baseline bench-peers bench-bar bench-limits bench-search lint build package template deploy destroy events servers readers browser clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -142,6 +142,10 @@ bench-peers: $(BENCH)/ready ## Tripline beside other systems, checked row by row
 bench-bar: $(BENCH)/ready ## Fail where both functions are not 8 times as fast as a Python Lambda and 2.5 times as Polars
 	CARGO="$(CARGO)" $(BENCH)/bin/python -m benches.peers.run --target $(TARGET)/bench/bar --rounds $(ROUNDS) --events 10 \
 	    --only python-lambda,python-lambda-orjson,polars,ours --bar python-lambda=8 --bar polars=2.5
+
+bench-limits: $(BENCH)/ready ## What native code needs for each stage, driven from Python
+	$(BENCH)/bin/python -m benches.peers.events --out $(TARGET)/bench/limits --events 1
+	$(BENCH)/bin/python benches/peers/python/limits.py $(TARGET)/bench/limits/events/00000.json $(TARGET)/bench/limits/zones.json
 
 bench-search: $(BENCH)/ready servers ## Indexing beside a Python loop, on one server: TRIPS=100000 ROUNDS=3
 	$(CARGO) build --release --workspace --bin tripline
