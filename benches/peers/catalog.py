@@ -25,11 +25,13 @@ class Peer:
     name: str
     what: str
     build: str
-    # {events}, {trips} (JSON lines), {zones} (JSON), {out} and {built} are filled in.
+    # {events}, {trips} (JSON lines), {zones} (JSON), {out}, {built} and {side} are filled in.
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict)
     # What it does not do that others here do.
     lacks: str = ""
+    # Processes that do the work one after the other; their sum is what it costs.
+    sides: tuple[str, ...] = ("",)
     # Takes minutes a round.
     slow: bool = False
     # Reads JSON lines, and needs many to be warm.
@@ -40,8 +42,8 @@ def _python(script: str, *options: str) -> list[str]:
     return ["{built}", str(HERE / "python" / script), *"--in {events} --out {out} --zones {zones}".split(), *options]
 
 
-def _rust(program: str, *options: str) -> list[str]:
-    return [f"{{built}}/{program}", "--in", "{events}", "--out", "{out}", *options]
+def _ours(*options: str) -> list[str]:
+    return [*"{built}/peer --in {events} --out {out} --stage {side}".split(), *options]
 
 
 def _flink(mode: str) -> list[str]:
@@ -51,6 +53,7 @@ def _flink(mode: str) -> list[str]:
 
 GO = "{built} -in {events} -out {out} -zones {zones}".split()
 ONE_THREAD = {"GOMAXPROCS": "1", "POLARS_MAX_THREADS": "1"}
+BOTH = ("ingest", "publish")
 # A redelivered batch is written again, and a broken record fails it.
 NO_ONCE = "exactly once, dead letters"
 PEERS = [
@@ -73,7 +76,13 @@ PEERS = [
     Peer("duckdb", "DuckDB, all in SQL", "python", _python("with_duckdb.py"), lacks=NO_ONCE),
     Peer("go-lambda", "Go: encoding/json, parquet-go", "go", GO, ONE_THREAD, lacks=NO_ONCE),
     Peer("go-lambda-goccy", "the same, JSON by goccy", "go", [*GO, "-json", "goccy"], ONE_THREAD, lacks=NO_ONCE),
-    Peer("naive", "Rust: aws_lambda_events, serde_json, arrow-json", "rust", _rust("naive"), lacks=NO_ONCE),
+    Peer(
+        "naive",
+        "Rust: aws_lambda_events, serde_json, arrow-json",
+        "rust",
+        "{built}/naive --in {events} --out {out}".split(),
+        lacks=NO_ONCE,
+    ),
     Peer(
         "benthos",
         "Benthos 4.27, its mapping language",
@@ -101,8 +110,8 @@ PEERS = [
         slow=True,
         lines=True,
     ),
-    Peer("ours-gzip", "Tripline, bulk bodies compressed", "rust", _rust("peer", "--gzip")),
-    Peer(OURS, "Tripline, both functions", "rust", _rust("peer")),
+    Peer("ours-gzip", "Tripline, bulk bodies compressed", "rust", _ours("--gzip"), sides=BOTH),
+    Peer(OURS, "Tripline, both functions", "rust", _ours(), sides=BOTH),
 ]
 
 

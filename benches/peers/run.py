@@ -28,10 +28,9 @@ class Run:
     """One peer in one round."""
 
     us_per_record: float
-    # Ours alone: what each function cost, of that.
-    ingest_us: float | None
-    publish_us: float | None
     peak_mb: float
+    # Both figures again for each process, where there are several.
+    sides: dict[str, tuple[float, float]]
     bytes_per_row: float
     files: int
     bulk_bytes_per_record: float
@@ -58,16 +57,17 @@ class Bench:
                 "zones_text": (folder / "zones.json").read_text(),
                 "out": out,
             }
-            command = [part.format(**places) for part in peer.command]
             environment = {name: value.format(**places) for name, value in peer.environment.items()}
-            try:
-                cost = measure.measure(command, environment, self.core)
-            except subprocess.CalledProcessError as failure:
-                sys.exit(f"{peer.name}: exit code {failure.returncode}; see above")
+            costs = {}
+            for side in peer.sides:
+                command = [part.format(**places, side=side) for part in peer.command]
+                costs[side] = measure.measure(command, environment, self.core)
             lake = self._check(peer, folder, out)
+        except subprocess.CalledProcessError as failure:
+            sys.exit(f"{peer.name}: exit code {failure.returncode}; see above")
         finally:
             shutil.rmtree(out, ignore_errors=True)
-        return digest(cost, lake, written["records"])
+        return digest(costs, lake, written["records"])
 
     def _check(self, peer: Peer, folder: Path, out: Path) -> dict:
         command = [self.python, "-m", "benches.peers.check", folder / "trips.ndjson", folder / "zones.json", out]
@@ -78,18 +78,19 @@ class Bench:
         return lake
 
 
-def digest(cost: measure.Cost, lake: dict, records: int) -> Run:
-    """A round's figures. A peer's own word counts for what it costs once it is warm, and for our two sides."""
-    steady = cost.told.get("steady_us_per_record")
-    sides = cost.told.get("cpu_s", {})
+def digest(costs: dict[str, measure.Cost], lake: dict, records: int) -> Run:
+    """A round's figures. A peer's own word counts only for what it costs once it is warm."""
+    each = {
+        side: (cost.told.get("steady_us_per_record", cost.cpu_s / records * 1e6), cost.peak_mb)
+        for side, cost in costs.items()
+    }
     return Run(
-        us_per_record=steady if steady is not None else cost.cpu_s / records * 1e6,
-        ingest_us=sides["ingest"] / records * 1e6 if sides else None,
-        publish_us=sides["publish"] / records * 1e6 if sides else None,
-        peak_mb=cost.peak_mb,
+        us_per_record=sum(us for us, _ in each.values()),
+        peak_mb=max(peak for _, peak in each.values()),
+        sides=each if len(each) > 1 else {},
         bytes_per_row=lake["parquet_bytes"] / lake["rows"],
         files=lake["files"],
-        bulk_bytes_per_record=cost.told.get("bulk_bytes", 0) / records,
+        bulk_bytes_per_record=sum(cost.told.get("bulk_bytes", 0) for cost in costs.values()) / records,
     )
 
 
@@ -139,16 +140,17 @@ def show(peers: list[Peer], rounds: list[dict[str, Run]]) -> str:
                 ratios[peer.name].show() if peer.name in ratios else "",
                 f"{max(run.peak_mb for run in runs):.0f}",
                 f"{runs[0].bytes_per_row:.1f}",
+                str(runs[0].files),
                 str(len(runs)),
                 peer.lacks,
             ]
         )
-        for side in ("ingest", "publish"):
-            costs = [getattr(run, f"{side}_us") for run in runs]
-            if None not in costs:
-                rows.append([f"of that {side}", "", report.Spread.of(costs).show(), *[""] * 5])
+        for side in runs[0].sides:
+            costs = report.Spread.of([run.sides[side][0] for run in runs])
+            peak = max(run.sides[side][1] for run in runs)
+            rows.append([f"of that {side}", "", costs.show(), "", f"{peak:.0f}", *[""] * 4])
     columns = {"peer": str, "what it is": str, "CPU us/record": float, "times ours": float, "peak MB": float}
-    return report.table(columns | {"Parquet B/row": float, "rounds": int, "leaves out": str}, rows)
+    return report.table(columns | {"Parquet B/row": float, "files": int, "rounds": int, "leaves out": str}, rows)
 
 
 def bars(required: list[str], rounds: list[dict[str, Run]]) -> list[str]:

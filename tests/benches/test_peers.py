@@ -136,18 +136,21 @@ def test_what_readers_do_not_open_is_no_output(lake, want):
 LAKE = {"rows": 100, "parquet_bytes": 4300, "files": 16}
 
 
-def test_a_peer_costs_what_is_seen_from_outside():
-    told = {"cpu_s": {"ingest": 0.0002, "publish": 0.0001}, "bulk_bytes": 46_000}
-    seen = run.digest(Cost(1.0, 0.0005, 20.0, told), LAKE, 100)
-    assert seen == run.Run(pytest.approx(5), pytest.approx(2), pytest.approx(1), 20.0, 43, 16, 460)
+def test_a_peer_of_several_processes_costs_their_sum():
+    costs = {"ingest": Cost(1.0, 0.0004, 20.0, {"bulk_bytes": 46_000}), "publish": Cost(1.0, 0.0001, 30.0, {})}
+    seen = run.digest(costs, LAKE, 100)
+    assert (seen.us_per_record, seen.peak_mb) == (pytest.approx(5), 30)
+    assert seen.sides == {"ingest": (pytest.approx(4), 20), "publish": (pytest.approx(1), 30)}
+    assert (seen.bytes_per_row, seen.files, seen.bulk_bytes_per_record) == (43, 16, 460)
 
 
 def test_a_peer_that_has_to_be_warm_is_measured_warm():
-    assert run.digest(Cost(60, 50, 900, {"steady_us_per_record": 29.7}), LAKE, 100).us_per_record == 29.7
+    seen = run.digest({"": Cost(60, 50, 900, {"steady_us_per_record": 29.7})}, LAKE, 100)
+    assert (seen.us_per_record, seen.sides) == (29.7, {})
 
 
 def rounds(**costs):
-    return [{name: run.Run(cost, None, None, 1, 1, 1, 1) for name, cost in costs.items()}]
+    return [{name: run.Run(cost, 1, {}, 1, 1, 1) for name, cost in costs.items()}]
 
 
 def test_the_bar_holds_or_says_what_is_below_it():
@@ -163,14 +166,14 @@ def test_the_bar_does_not_hold_where_one_side_did_not_run(costs):
 
 
 def test_the_table_shows_both_sides_of_ours():
-    ours = run.Run(4.0, 2.5, 1.25, 40, 30, 16, 460)
-    other = run.Run(12.0, None, None, 120, 49, 160, 460)
+    ours = run.Run(4.0, 40, {"ingest": (2.5, 30), "publish": (1.25, 40)}, 18, 16, 460)
+    other = run.Run(12.0, 120, {}, 49, 160, 460)
     peers = catalog.chosen(["polars", "ours"])
     lines = run.show(peers, [{"ours": ours, "polars": other}]).splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert cells[2][0] == "polars" and cells[2][2:6] == ["12.0", "3.0", "120", "49.0"]
     assert [row[0] for row in cells[3:]] == ["ours", "of that ingest", "of that publish"]
-    assert [row[2] for row in cells[3:]] == ["4.0", "2.5", "1.2"]
+    assert [(row[2], row[4]) for row in cells[3:]] == [("4.0", "40"), ("2.5", "30"), ("1.2", "40")]
 
 
 def test_an_unknown_peer_is_named():

@@ -1,6 +1,6 @@
 """What mature native code needs for each stage of the job, driven from Python on one thread: best of several.
 
-    limits.py LAMBDA_EVENT.json ZONES.json
+limits.py LAMBDA_EVENT.json ZONES.json
 """
 
 import base64
