@@ -43,6 +43,12 @@ pub struct Status {
     pub written_at_ms: Option<i64>,
     /// Files that are committed and, as far as the checkpoint knows, not visible yet.
     pub pending: Option<Pending>,
+    /// The watermark, milliseconds since 1970 UTC; `None`: no lane has told any time yet.
+    pub watermark_ms: Option<i64>,
+    /// Partitions with rows that are not complete yet.
+    pub open_partitions: u64,
+    /// Partitions that are complete, and whose `_SUCCESS` the next publish writes, if it is not there yet.
+    pub due: u64,
     /// Lanes, in order of their folders.
     pub lanes: Vec<LaneStatus>,
 }
@@ -176,7 +182,15 @@ pub async fn status(store: &dyn ObjectStore, pipeline: &str) -> Result<Status, S
         since_ms: checkpoint.written_at_ms,
     });
     let written_at_ms = loaded.tag.is_some().then_some(checkpoint.written_at_ms);
-    Ok(Status { generation: checkpoint.generation, written_at_ms, pending, lanes })
+    Ok(Status {
+        generation: checkpoint.generation,
+        written_at_ms,
+        pending,
+        watermark_ms: checkpoint.watermark_ms,
+        open_partitions: checkpoint.open_partitions() as u64,
+        due: checkpoint.due.len() as u64,
+        lanes,
+    })
 }
 
 /// Follows a lane's waiting entries by the rules by which publish does.

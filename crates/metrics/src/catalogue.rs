@@ -101,7 +101,7 @@ metrics! {
         PUBLISH_LAG_MILLIS = "PublishLagMillis" MILLIS ALWAYS "from an entry's commit until its rows were visible, the longest of a run";
         PUBLISH_BACKLOG = "PublishBacklog" COUNT ALWAYS "runs that ended before the journal did";
         STOPPED_LANES = "StoppedLanes" COUNT ALWAYS "lanes that stand still until a person looks";
-        RECONCILE_GAP = "ReconcileGap" COUNT ALWAYS "rows of the run's entries that are not in its files, or are twice";
+        RECONCILE_GAP = "ReconcileGap" COUNT ALWAYS "runs that stopped as their files had not the rows of their entries";
         WATERMARK_LAG_MILLIS = "WatermarkLagMillis" MILLIS ALWAYS "how far the watermark is behind the clock";
         LATE_ROWS = "LateRows" COUNT IF_ANY "rows of partitions that were complete";
         LATENESS_MILLIS = "LatenessMillis" MILLIS IF_ANY "how far behind the watermark the latest of them was";

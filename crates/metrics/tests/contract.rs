@@ -1,5 +1,5 @@
 //! Names and units of metrics, as documentation and infrastructure have them.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::fmt::Write as _;
 use std::fs;

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tripline_lake::invariants;
+use tripline_lake::invariants::{self, Invariant};
 use tripline_lake::publish::{PublishError, PublishReport};
 use tripline_metrics::catalogue::{
-    DELETED_ENTRIES, FAILED_PUBLISH_RUNS, FILE_BYTES, INVARIANT_VIOLATIONS, PUBLISH_BACKLOG, PUBLISH_MILLIS,
-    PUBLISH_RUNS, PUBLISHED_BYTES, PUBLISHED_ENTRIES, PUBLISHED_FILES, PUBLISHED_ROWS, REBUILT_FILES,
-    STOPPED_LANES,
+    COMPLETED_PARTITIONS, DELETED_ENTRIES, FAILED_PUBLISH_RUNS, FILE_BYTES, INVARIANT_VIOLATIONS, LATE_ROWS,
+    LATENESS_MILLIS, PUBLISH_BACKLOG, PUBLISH_LAG_MILLIS, PUBLISH_MILLIS, PUBLISH_RUNS, PUBLISHED_BYTES,
+    PUBLISHED_ENTRIES, PUBLISHED_FILES, PUBLISHED_ROWS, REBUILT_FILES, RECONCILE_GAP, STOPPED_LANES,
+    WATERMARK_LAG_MILLIS,
 };
 use tripline_metrics::{Metrics, Points};
 
@@ -29,9 +30,17 @@ pub(crate) fn observe(metrics: &Metrics, result: &Result<PublishReport, PublishE
     points.tell(INVARIANT_VIOLATIONS, violations);
     match result {
         Ok(report) => tell(report, &mut points),
-        Err(_) => points.tell(FAILED_PUBLISH_RUNS, 1),
+        Err(error) => {
+            points.tell(FAILED_PUBLISH_RUNS, 1);
+            points.tell(RECONCILE_GAP, u64::from(is_gap(error)));
+        }
     }
     metrics.emit(&points);
+}
+
+/// Whether a run stopped as its files had not the rows of its entries.
+fn is_gap(error: &PublishError) -> bool {
+    matches!(error, PublishError::Invariant(violation) if violation.invariant == Invariant::CommitReconciles)
 }
 
 fn tell(report: &PublishReport, points: &mut Points) {
@@ -44,11 +53,14 @@ fn tell(report: &PublishReport, points: &mut Points) {
     points.tell_mean(FILE_BYTES, summary.bytes, summary.files);
     points.tell(PUBLISH_BACKLOG, u64::from(summary.more));
     points.tell(STOPPED_LANES, report.stopped.len() as u64);
+    points.tell(RECONCILE_GAP, 0);
     points.tell(LATE_ROWS, report.late_rows);
     points.tell(COMPLETED_PARTITIONS, report.completed.len() as u64);
-    for (metric, millis) in
-        [(LATENESS_MILLIS, report.lateness_max_ms), (WATERMARK_LAG_MILLIS, report.watermark_lag_ms)]
-    {
+    for (metric, millis) in [
+        (LATENESS_MILLIS, report.lateness_max_ms),
+        (WATERMARK_LAG_MILLIS, report.watermark_lag_ms),
+        (PUBLISH_LAG_MILLIS, report.lag_max_ms),
+    ] {
         // A watermark ahead of the clock is none behind it.
         if let Some(millis) = millis {
             points.tell(metric, u64::try_from(millis).unwrap_or_default());
@@ -68,6 +80,7 @@ fn log(report: &PublishReport, invariant_violations: u64, millis: u64) {
         commits = report.commits,
         rebuilt = report.rebuilt,
         deleted = summary.deleted,
+        lag_max_ms = report.lag_max_ms,
         late_rows = summary.late_rows,
         lateness_max_ms = summary.lateness_max_ms,
         completed = summary.completed,
@@ -95,5 +108,19 @@ fn log(report: &PublishReport, invariant_violations: u64, millis: u64) {
     }
     for lane in &report.stopped {
         tracing::error!(lane = lane.folder, entry = lane.entry, reason = lane.reason, "lane stands still");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tripline_lake::invariants::Violation;
+
+    use super::*;
+
+    #[test]
+    fn a_gap_is_a_run_whose_files_lack_rows_and_no_other_fault() {
+        let stopped = |invariant| PublishError::Invariant(Violation::new(invariant, "1 row"));
+        assert!(is_gap(&stopped(Invariant::CommitReconciles)));
+        assert!(!is_gap(&stopped(Invariant::OneOutcome)));
     }
 }

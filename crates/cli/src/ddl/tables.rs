@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use arrow_schema::DataType;
 use tripline_model::batch::{DEAD_LETTER_TABLE, late_table};
 use tripline_model::partition::{NULL, text_value};
-use tripline_model::pipeline::{Event, EventKind, LatePolicy, PartitionKey, PartitionSource, Pipeline, TimePart};
+use tripline_model::pipeline::{
+    Event, EventKind, LatePolicy, PartitionKey, PartitionSource, Pipeline, TimePart,
+};
 
 /// A table.
 pub(super) struct Table {

@@ -245,7 +245,7 @@ impl Mapping {
     pub(super) async fn publish(&mut self) -> anyhow::Result<Publication> {
         self.status.publishing();
         let publication = self.functions.publish(&mut self.delivered).await?;
-        self.status.published(publication.count);
+        self.status.published(publication.count, publication.watermark_ms);
         Ok(publication)
     }
 }

@@ -291,7 +291,7 @@ impl Run {
 
     async fn publish(&mut self) -> anyhow::Result<()> {
         self.unpublished_since = None;
-        let Publication { files, count, rows } = self.mapping.publish().await?;
+        let Publication { files, count, rows, .. } = self.mapping.publish().await?;
         self.published.extend(files);
         if let Functions::Remote(_) = self.mapping.functions {
             let (files, before) = self.told.unwrap_or_default();

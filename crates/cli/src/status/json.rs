@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tripline_lake::checkpoint::LanePosition;
+use tripline_lake::event_time::Activity;
 use tripline_lake::status::{LaneLag, LaneStatus};
 
 use super::Seen;
@@ -25,6 +26,9 @@ pub(super) fn of(seen: &Seen<'_>) -> Value {
         "checkpoint": checkpoint, "pending": pending,
         "lag": lag(seen, &status.lag()),
         "eventTimeMaxMs": status.event_time_max_ms(),
+        "watermarkMs": status.watermark_ms,
+        "watermarkLagMs": status.watermark_ms.map(|at_ms| seen.age_ms(at_ms)),
+        "openPartitions": status.open_partitions, "duePartitions": status.due,
         "totals": totals,
         "lanes": status.lanes.iter().map(|lane| self::lane(seen, lane)).collect::<Vec<_>>(),
         "ahead": seen.ahead.iter().map(ahead).collect::<Vec<_>>(),
@@ -43,6 +47,11 @@ fn lane(seen: &Seen<'_>, lane: &LaneStatus) -> Value {
         "published": reached(&lane.published), "committed": reached(&lane.committed),
         "lag": lag(seen, &lane.lag),
         "eventTimeMaxMs": lane.event_time_max_ms(),
+        "activity": seen.activity(lane).map(|activity| match activity {
+            Activity::Active => "active",
+            Activity::Idle => "idle",
+            Activity::Apart => "apart",
+        }),
         "totals": lane.committed.as_ref().map(|position| &position.totals),
         "stopped": stopped.map(|stopped| json!({ "entry": stopped.entry, "reason": stopped.reason })),
     })

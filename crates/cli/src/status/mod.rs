@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tripline_lake::clock::{Clock as _, SystemClock};
-use tripline_lake::status::{Status, status};
+use tripline_lake::event_time::{Activity, EventTimeRules};
+use tripline_lake::status::{LaneStatus, Status, status};
 
 use crate::lake::LakeArguments;
 use crate::stream_source::SourceArguments;
@@ -38,6 +39,7 @@ pub struct StatusArguments {
 struct Seen<'s> {
     lake: &'s str,
     pipeline: &'s str,
+    rules: &'s EventTimeRules,
     status: &'s Status,
     ahead: &'s [Ahead],
     /// What needs a person, a sentence each.
@@ -49,6 +51,11 @@ impl Seen<'_> {
     /// How long ago something was, in milliseconds.
     fn age_ms(&self, at_ms: i64) -> i64 {
         self.now_ms.saturating_sub(at_ms).max(0)
+    }
+
+    /// What a lane has to say about event time; `None`: nothing of it is published.
+    fn activity(&self, lane: &LaneStatus) -> Option<Activity> {
+        Some(lane.published.as_ref()?.activity(self.rules, self.now_ms))
     }
 }
 
@@ -73,8 +80,10 @@ async fn once(arguments: &StatusArguments) -> anyhow::Result<bool> {
     let ahead = ahead::look(&arguments.source, &status).await?;
     let now_ms = SystemClock.now_ms();
     let needs = needs(&status, arguments.max_lag, now_ms);
+    let rules = EventTimeRules::of(&pipeline);
     let (lake, pipeline) = (store.location(), pipeline.id.as_str());
-    let seen = Seen { lake: &lake, pipeline, status: &status, ahead: &ahead, needs: &needs, now_ms };
+    let seen =
+        Seen { lake: &lake, pipeline, rules: &rules, status: &status, ahead: &ahead, needs: &needs, now_ms };
     if arguments.json {
         let value = json::of(&seen);
         // One line a look, where there are many.

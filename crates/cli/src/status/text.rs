@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use tripline_lake::event_time::Activity;
 use tripline_lake::status::{LaneLag, LaneStatus};
 use tripline_model::batch::DEAD_LETTER_TABLE;
 use tripline_model::time::rfc3339;
@@ -63,15 +64,32 @@ fn head(out: &mut String, seen: &Seen<'_>) {
         .collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
     let newest = status.event_time_max_ms().map_or_else(|| "none".to_owned(), |ms| at(seen, ms));
+    let watermark = status.watermark_ms.map_or_else(|| "none".to_owned(), |ms| at(seen, ms));
+    let partitions = format!(
+        "{} open, {} complete without their _SUCCESS yet",
+        grouped(status.open_partitions),
+        grouped(status.due)
+    );
     let lines = [
         ("checkpoint", checkpoint),
         ("pending", pending),
         ("waiting", waiting(seen, &status.lag())),
         ("newest event", newest),
+        ("watermark", watermark),
+        ("partitions", partitions),
         ("dead letters", format!("{}{reasons}", grouped(letters))),
     ];
     for (name, line) in lines {
         let _ = writeln!(out, "  {name:<13} {line}");
+    }
+}
+
+/// Why the watermark does not wait for a lane, if it does not.
+fn standing(seen: &Seen<'_>, lane: &LaneStatus) -> &'static str {
+    match seen.activity(lane) {
+        Some(Activity::Idle) => "; idle: the watermark does not wait for it",
+        Some(Activity::Apart) => "; no stream: the watermark does not look at it",
+        Some(Activity::Active) | None => "",
     }
 }
 
@@ -88,7 +106,7 @@ fn lane(out: &mut String, seen: &Seen<'_>, lane: &LaneStatus) {
     let _ = writeln!(out, "  {:<13} {}", "committed", reached(&lane.committed));
     let _ = writeln!(out, "  {:<13} {}", "waiting", waiting(seen, &lane.lag));
     if let Some(ms) = lane.event_time_max_ms() {
-        let _ = writeln!(out, "  {:<13} {}", "newest event", at(seen, ms));
+        let _ = writeln!(out, "  {:<13} {}{}", "newest event", at(seen, ms), standing(seen, lane));
     }
     if let Some(stopped) = &lane.stopped {
         let _ = writeln!(out, "  {:<13} entry {}: {}", "STOPPED", stopped.entry, stopped.reason);

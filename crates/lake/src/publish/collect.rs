@@ -37,6 +37,8 @@ pub(super) struct Collected {
     pub(super) late: PartitionRows,
     /// The least event time of the late ones, milliseconds since 1970 UTC.
     pub(super) oldest_late_ms: Option<i64>,
+    /// When the oldest of the entries was written, milliseconds since 1970 UTC.
+    pub(super) oldest_written_ms: Option<i64>,
     /// Lanes whose entries are not all read.
     pub(super) unread: BTreeSet<String>,
     /// Lanes that cannot go on.
@@ -169,6 +171,8 @@ impl Reader<'_> {
                 self.collected.oldest_late_ms = known_ms.into_iter().chain(oldest_ms).min();
             }
         }
+        let known_ms = self.collected.oldest_written_ms;
+        self.collected.oldest_written_ms = known_ms.into_iter().chain([header.written_at_ms]).min();
         self.collected.lanes.insert(folder.to_owned(), next);
         self.collected.entries += 1;
         self.raw_bytes += entry.raw_length();

@@ -287,6 +287,9 @@ impl Publisher {
         let settled = self.settle(run, *committed).await?;
         if settled.is_some() {
             run.report.files.extend(files);
+            let now_ms = self.environment.now_ms();
+            let lag_ms = collected.oldest_written_ms.map(|written_ms| now_ms.saturating_sub(written_ms));
+            run.report.lag_max_ms = run.report.lag_max_ms.max(lag_ms);
         }
         Ok(settled)
     }

@@ -43,6 +43,8 @@ pub struct PublishReport {
     pub rebuilt: u64,
     /// Old entries that were deleted.
     pub deleted: u64,
+    /// The longest time from an entry's commit until its rows were visible, milliseconds.
+    pub lag_max_ms: Option<i64>,
     /// Rows that came when their partition was complete, wherever they went.
     pub late_rows: u64,
     /// How far the latest of them was behind the watermark, milliseconds.

@@ -122,6 +122,7 @@ impl Local {
                     publication.count += report.files.len() as u64;
                     publication.rows += report.files.iter().map(|file| file.rows).sum::<u64>();
                     publication.files.extend(report.files);
+                    publication.watermark_ms = report.watermark_ms;
                     if let Some(lane) = report.stopped.first() {
                         bail!("lane {} stands still at entry {}: {}", lane.folder, lane.entry, lane.reason);
                     }

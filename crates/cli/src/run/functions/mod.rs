@@ -42,6 +42,8 @@ pub(super) struct Publication {
     pub(super) count: u64,
     /// Rows in them.
     pub(super) rows: u64,
+    /// The watermark since then, milliseconds since 1970 UTC.
+    pub(super) watermark_ms: Option<i64>,
 }
 
 /// `ingest`, and `publish` if there is one.

@@ -55,6 +55,8 @@ struct PublishAnswer {
     rows: u64,
     more: bool,
     gave_way: bool,
+    #[serde(default)]
+    watermark_ms: Option<i64>,
 }
 
 impl Remote {
@@ -113,6 +115,7 @@ impl Remote {
             })?;
             publication.count += answer.files;
             publication.rows += answer.rows;
+            publication.watermark_ms = answer.watermark_ms;
             if answer.gave_way {
                 tokio::time::sleep(RIVAL_PAUSE).await;
             } else if !answer.more {

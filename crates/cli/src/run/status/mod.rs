@@ -29,6 +29,8 @@ struct State {
     newest_ms: Option<i64>,
     /// When files were published last, and how many in all.
     published: Option<(Instant, u64)>,
+    /// The watermark since then, milliseconds since 1970 UTC.
+    watermark_ms: Option<i64>,
     is_publishing: bool,
     /// Bytes of files that were read, and that there are.
     bytes: Option<(u64, u64)>,
@@ -88,6 +90,7 @@ impl Status {
             given_up: (0, 0),
             newest_ms: None,
             published: None,
+            watermark_ms: None,
             is_publishing: false,
             bytes: None,
             trouble: None,
@@ -161,10 +164,11 @@ impl Status {
         self.state().is_publishing = true;
     }
 
-    pub(super) fn published(&self, files: u64) {
+    pub(super) fn published(&self, files: u64, watermark_ms: Option<i64>) {
         let mut state = self.state();
         let before = state.published.map_or(0, |(_, files)| files);
         state.is_publishing = false;
+        state.watermark_ms = watermark_ms;
         if files > 0 || state.published.is_some() {
             state.published = Some((Instant::now(), before + files));
         }

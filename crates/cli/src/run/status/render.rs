@@ -25,6 +25,7 @@ pub(super) struct View {
     pub(super) newest_ms: Option<i64>,
     /// How long ago files were published last, and how many in all.
     pub(super) published: Option<(Duration, u64)>,
+    pub(super) watermark_ms: Option<i64>,
     pub(super) is_publishing: bool,
     pub(super) bytes: Option<(u64, u64)>,
     pub(super) trouble: Option<(u32, String)>,
@@ -127,6 +128,7 @@ fn outcome(view: &View) -> String {
         parts.push(format!("{} given up", grouped(view.given_up.1)));
     }
     parts.extend(view.newest_ms.map(|ms| format!("newest event {}", time::rfc3339(ms))));
+    parts.extend(view.watermark_ms.map(|ms| format!("watermark {}", time::rfc3339(ms))));
     if view.is_publishing {
         parts.push("publishing…".to_owned());
     } else if let Some((ago, files)) = view.published {
@@ -188,6 +190,7 @@ mod tests {
             rates: Rates { read: 1_200, rows: Some(1_190), documents: Some(5), ..Rates::default() },
             newest_ms: Some(1_551_441_600_000),
             published: Some((Duration::from_secs(30), 1_517)),
+            watermark_ms: Some(1_551_438_000_000),
             ..View::default()
         }
     }
@@ -198,7 +201,7 @@ mod tests {
             "shardId-000000000001                  …5989136588898         1,000 records         250 ms behind  idle",
             "shardId-000000000002                  …5989136588898         2,000 records          01:15 behind  delivering",
             "1:02:03  3,000 read, 1,200/s; lake 1,190 rows/s; search 5 documents/s",
-            "          7 duplicates; 3 dead letters; newest event 2019-03-01T12:00:00.000Z; published 00:30 ago, 1,517 files so far",
+            "          7 duplicates; 3 dead letters; newest event 2019-03-01T12:00:00.000Z; watermark 2019-03-01T11:00:00.000Z; published 00:30 ago, 1,517 files so far",
         ];
         assert_eq!(block(&view()), expected);
     }

@@ -98,6 +98,7 @@ impl Status {
             given_up: state.given_up,
             newest_ms: state.newest_ms,
             published: state.published.map(|(at, files)| (at.elapsed(), files)),
+            watermark_ms: state.watermark_ms,
             is_publishing: state.is_publishing,
             bytes: state.bytes,
             trouble: state.trouble,
