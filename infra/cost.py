@@ -41,7 +41,7 @@ GB = 1024**3
 # How long Lambda works: assumed, not measured on AWS. The dashboard has what it is (`Duration`).
 BATCH_SECONDS, INGEST_RECORD_SECONDS = 0.060, 10e-6  # one PUT and what is around it; a record
 RUN_SECONDS, FILE_SECONDS, PUBLISH_RECORD_SECONDS = 1.0, 0.050, 5e-6
-LOG_LINE = 700 + 300  # bytes a batch or run: our line, and Lambda's own
+LOG_LINE = 700 + 700 + 300  # bytes a batch or run: our line, our metrics, and Lambda's own
 
 # Of Managed Flink: 2 KPU, as the application takes that Tripline is measured by, and one that every application pays.
 KPUS, KPU_GB = 2, 50

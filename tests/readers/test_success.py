@@ -30,7 +30,7 @@ def test_every_hour_that_is_over_has_a_mark_with_its_rows(lake):
 
 def test_readers_skip_the_marks(lake):
     assert list(lake.glob("trip/**/_SUCCESS"))
-    (rows,) = duckdb.sql(
+    (rows,) = duckdb.execute(
         f"SELECT count(*) FROM read_parquet('{lake}/trip/**/*.parquet', hive_partitioning = true)"
     ).fetchone()
     assert rows == 13

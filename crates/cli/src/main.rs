@@ -1,5 +1,6 @@
 //! `tripline`: the pipeline on a laptop, and the tools around it.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use tripline_cli::Command;
@@ -8,7 +9,8 @@ use tripline_cli::Command;
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TRIPLINE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let command = Command::of_process();
     let outcome = match command.runtime() {
         Ok(runtime) => runtime.block_on(command.run()),

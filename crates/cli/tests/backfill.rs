@@ -69,6 +69,10 @@ fn rows(desk: &Desk, lake: &str, table: &str) -> Vec<String> {
                 folders.push(path);
                 continue;
             }
+            // Of hours that are complete: a back-fill completes none.
+            if path.ends_with("_SUCCESS") {
+                continue;
+            }
             let partition = folder.strip_prefix(desk.path(lake)).unwrap().display().to_string();
             let mut text = String::new();
             std::io::Read::read_to_string(

@@ -78,7 +78,7 @@ async fn a_batch_tells_its_metrics_in_the_log() {
     };
     assert_eq!(
         (told("Records"), told("Rows"), told("DeadLetters")),
-        (vec![20.into(), 8.into()], vec![20.into(), 0.into()], vec![0.into(), 8.into()])
+        (vec![20.into(), 16.into()], vec![20.into(), 8.into()], vec![0.into(), 8.into()])
     );
     assert_eq!((told("FailedBatches"), told("Documents").len()), (vec![1.into()], 0));
     assert_eq!((told("BatchMillis").len(), told("LakeMillis").len()), (3, 2));

@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(
             line(&view),
             "1:02:03  2 source partitions; 3,000 read, 1,200/s; lake 1,190 rows/s; search 5 documents/s; 01:15 behind; \
-             7 duplicates; 3 dead letters; 40 given up; newest event 2019-03-01T12:00:00.000Z; publishing…; failed 3 \
+             7 duplicates; 3 dead letters; 40 given up; newest event 2019-03-01T12:00:00.000Z; watermark 2019-03-01T11:00:00.000Z; publishing…; failed 3 \
              times: the cluster is away"
         );
         view.parts = vec![
