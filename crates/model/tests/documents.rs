@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use support::{NOW, TAXI, origin, payload, record};
-use tripline_model::decode::{Decoder, Pushed, Reason, dead_letter_schema};
+use tripline_model::decode::{Decoder, Notes, Pushed, Reason, dead_letter_schema};
 use tripline_model::document::{Documents, Reading};
 use tripline_model::json::{JsonError, Limits, object};
 use tripline_model::pipeline::{FieldType, Pipeline};
@@ -15,9 +15,14 @@ use tripline_model::time;
 
 /// A pipeline with a default type, an id of two fields and these keys.
 fn small(keys: &str) -> Pipeline {
+    small_with(keys, "")
+}
+
+/// As [`small`], and with these keys of its documents.
+fn small_with(keys: &str, search: &str) -> Pipeline {
     let folder = tempfile::tempdir().unwrap();
     let visit = include_str!("support/visit.toml");
-    let text = format!("id = 'small'\nschema_version = 1\ndefault_type = 'visit'\n{keys}\n{visit}");
+    let text = format!("id = 'small'\nschema_version = 1\ndefault_type = 'visit'\n{keys}\n{visit}\n{search}");
     std::fs::write(folder.path().join("pipeline.toml"), text).unwrap();
     Pipeline::load(folder.path()).unwrap()
 }
@@ -59,6 +64,28 @@ fn body_of(pipeline: &Pipeline, payload: &[u8]) -> Option<String> {
     is_document.then(|| String::from_utf8(body).unwrap())
 }
 
+/// What a record comes to beside a decoder that has taken all of them, and alone.
+fn beside_and_alone(pipeline: &Pipeline, payloads: &[Vec<u8>]) -> Vec<(String, String)> {
+    let records: Vec<_> = (1..).zip(payloads).map(|(number, payload)| record(number, payload)).collect();
+    let mut notes = Notes::new(pipeline, records.len());
+    let mut decoder = Decoder::new(pipeline, &origin(), NOW);
+    for (index, record) in records.iter().enumerate() {
+        let _ = decoder.push(record);
+        decoder.note(record, &mut notes, index);
+    }
+    let mut documents = Documents::new(pipeline, &origin(), NOW);
+    let mut both = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        let mut told = [Some((&notes, index)), None].map(|notes| {
+            let mut body = Vec::new();
+            let reading = format!("{:?}", documents.read_noted(record, notes, &mut body));
+            reading + &String::from_utf8(body).unwrap()
+        });
+        both.push((std::mem::take(&mut told[0]), std::mem::take(&mut told[1])));
+    }
+    both
+}
+
 /// Payloads of the small pipeline, many of them wrong in one way or another.
 fn visits() -> impl Strategy<Value = Vec<u8>> {
     let value = prop_oneof![
@@ -82,6 +109,33 @@ fn visits() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![8 => object, 1 => "[ nul\n]{0,6}".prop_map(String::into_bytes)]
 }
 
+/// Payloads of the small pipeline that are sound as a rule, with members that documents may append.
+fn sound_visits() -> impl Strategy<Value = Vec<u8>> {
+    let times =
+        ["1", "\"2018-01-01\"", "\"2018-01-01 00:00\"", "\"2019-02-03T04:05:06.789Z\"", "null", "false"];
+    let member = |name: &'static str, values: &[&'static str]| {
+        let value = prop::sample::select(values.to_vec());
+        prop::option::weighted(0.8, value.prop_map(move |value| format!("\"{name}\": {value}")))
+    };
+    let members = (
+        member("user", &["\"a\"", "\"a-\\u00e9%\"", "\"\""]),
+        member("number", &["-7", "1e3", "\"12\"", "9223372036854775807"]),
+        member("at", &times[..4]),
+        member("left", &times),
+        member("ok", &["true", "false"]),
+        member("score", &["1.5", "-0.25", "7"]),
+        member("x", &["1", "{\"at\":\n[]}"]),
+        member("y", &["null", "\"text\""]),
+        member("user", &["null"]),
+    );
+    members.prop_map(|(a, b, c, d, e, f, g, h, i)| {
+        // Seldom twice.
+        let i = i.filter(|_| h.is_none());
+        let members: Vec<String> = [a, b, c, d, e, f, g, h, i].into_iter().flatten().collect();
+        format!(" {{{}}}\n", members.join(", ")).into_bytes()
+    })
+}
+
 /// A record as serde_json reads it: of members of one name the last counts.
 fn parsed(payload: &[u8]) -> Map<String, Value> {
     serde_json::from_slice(payload).unwrap()
@@ -100,6 +154,30 @@ proptest! {
         );
         let visits = small(&keys);
         prop_assert_eq!(verdict(&visits, &other), verdict_of_decoder(&visits, &other));
+    }
+
+    #[test]
+    fn is_the_same_beside_a_decoder_and_alone(
+        trips in prop::collection::vec(payload(), 0..6),
+        visits in prop::collection::vec(prop_oneof![3 => sound_visits(), 1 => visits()], 0..12),
+    ) {
+        for (beside, alone) in beside_and_alone(&TAXI, &trips) {
+            prop_assert_eq!(beside, alone);
+        }
+        let rich = "[events.visit.search]
+            index = 'v-{ok}-{left|yyyy}'
+            routing = 'score'
+            ingested_at = 'x'";
+        let stream = "[events.visit.search]
+            index = 'visits'
+            action = 'create'
+            timestamp_field = 'y'";
+        for search in ["", rich, stream] {
+            let pipeline = small_with("", search);
+            for (beside, alone) in beside_and_alone(&pipeline, &visits) {
+                prop_assert_eq!(beside, alone);
+            }
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The documents of a run of records, as lines of bulk requests.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
-use tripline_model::decode::{DeadLetter, Reason, Refusal};
+use tripline_model::decode::{DeadLetter, Notes, Reason, Refusal};
 use tripline_model::document::{Document, Documents, LetterDocuments, Reading, push_number, push_string};
 use tripline_model::pipeline::{IndexName, Pipeline, Policy, Search};
 use tripline_model::source::{Payload, SourcePartition, SourceRecord};
@@ -12,6 +13,24 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::delivered::{Refused, SearchCounts};
 use crate::reply::id_hash;
 use crate::verdict::Act;
+
+/// Keys that are hashes already are their own.
+#[derive(Debug, Default)]
+struct Itself(u64);
+
+impl Hasher for Itself {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
 
 /// About what a document has beside its record: the line before it, and derived members.
 const LINE_BYTES: usize = 160;
@@ -45,11 +64,13 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Makes the documents of `records`, none of them longer than `max_bytes`.
+    /// Makes the documents of `records`, none of them longer than `max_bytes`. What a decoder has noted of the
+    /// records is made use of.
     pub(crate) fn new(
         pipeline: &Pipeline,
         origin: &SourcePartition,
         records: &[SourceRecord<'_>],
+        notes: Option<&Notes>,
         now_ms: i64,
         max_bytes: usize,
     ) -> Self {
@@ -63,12 +84,13 @@ impl Batch {
             ..Self::default()
         };
         let mut documents = Documents::new(pipeline, origin, now_ms);
-        let mut last_of = HashMap::with_capacity(records.len());
+        let mut last_of =
+            HashMap::with_capacity_and_hasher(records.len(), BuildHasherDefault::<Itself>::default());
         let mut body = Vec::new();
         for (record, source) in records.iter().enumerate() {
             body.clear();
             batch.counts.records += 1;
-            match documents.read(source, &mut body) {
+            match documents.read_noted(source, notes.map(|notes| (notes, record)), &mut body) {
                 Reading::NoDocument => batch.counts.without_document += 1,
                 Reading::Ignored(_) => batch.counts.ignored += 1,
                 Reading::Refused(refused) if refused.fails => {

@@ -1,12 +1,12 @@
 //! Delivers the records of a source partition to the cluster.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tripline_model::decode::DeadLetter;
+use tripline_model::decode::{DeadLetter, Notes};
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{SourcePartition, SourceRecord};
 use tripline_pace::{Pace, Permit};
@@ -104,9 +104,22 @@ impl SearchSink {
         records: &[SourceRecord<'_>],
         deadline_ms: i64,
     ) -> Delivered {
+        self.deliver_noted(origin, records, &OnceLock::new(), deadline_ms).await
+    }
+
+    /// As [`deliver`](Self::deliver); makes use of what a decoder of the same pipeline has noted of the records,
+    /// if it has done so by now.
+    pub async fn deliver_noted(
+        &self,
+        origin: &SourcePartition,
+        records: &[SourceRecord<'_>],
+        notes: &OnceLock<Notes>,
+        deadline_ms: i64,
+    ) -> Delivered {
         let shared = &*self.0;
         let began_ms = shared.environment.now_ms();
-        let batch = Batch::new(&shared.pipeline, origin, records, began_ms, shared.options.max_bytes);
+        let max_bytes = shared.options.max_bytes;
+        let batch = Batch::new(&shared.pipeline, origin, records, notes.get(), began_ms, max_bytes);
         shared.deliver(&batch, &shared.pace, began_ms, deadline_ms).await
     }
 

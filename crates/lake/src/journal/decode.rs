@@ -1,7 +1,11 @@
 //! A batch's records as columns: events decoded up to the first that is refused, or dead letters.
 
+use std::sync::OnceLock;
+
 use tripline_model::batch::DecodedBatch;
-use tripline_model::decode::{DeadLetter, DecodeError, Decoder, Pushed, Reason, Refusal, dead_letters};
+use tripline_model::decode::{
+    DeadLetter, DecodeError, Decoder, Notes, Pushed, Reason, Refusal, dead_letters,
+};
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
@@ -19,8 +23,8 @@ pub(super) struct Decoded {
 /// What the records of a batch are.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Content<'a> {
-    /// Events of a pipeline, to be decoded.
-    Events(&'a Pipeline),
+    /// Events of a pipeline, to be decoded, and where notes on them are left, if anywhere.
+    Events(&'a Pipeline, Option<&'a OnceLock<Notes>>),
     /// Records that a sink did not take: one letter for each record.
     DeadLetters(&'a [DeadLetter<'a>]),
 }
@@ -35,8 +39,20 @@ impl Content<'_> {
         now_ms: i64,
     ) -> Result<Decoded, DecodeError> {
         match self {
-            Self::Events(pipeline) => {
-                decode(pipeline, origin, records.get(start..).unwrap_or_default(), now_ms)
+            Self::Events(pipeline, left) => {
+                let wanted = left.filter(|left| left.get().is_none());
+                let mut notes = wanted.map(|_| Notes::new(pipeline, records.len()));
+                let fresh = records.get(start..).unwrap_or_default();
+                let decoded = decode(pipeline, origin, fresh, now_ms, &mut |decoder, record, index| {
+                    if let Some(notes) = &mut notes {
+                        decoder.note(record, notes, start + index);
+                    }
+                })?;
+                if let Some((left, notes)) = wanted.zip(notes) {
+                    // Whoever was first has noted the same.
+                    let _ = left.set(notes);
+                }
+                Ok(decoded)
             }
             Self::DeadLetters(letters) => {
                 let fresh = letters.get(start..).unwrap_or_default();
@@ -79,6 +95,9 @@ fn take_letters(
     })
 }
 
+/// Is told of every record that the decoder has taken, with the record and its index.
+type Note<'a> = &'a mut dyn FnMut(&Decoder<'_>, &SourceRecord<'_>, usize);
+
 /// Decodes up to the first refused record. Records that share its position are not taken either:
 /// an aggregate is in whole or not at all.
 fn decode(
@@ -86,14 +105,16 @@ fn decode(
     origin: &SourcePartition,
     records: &[SourceRecord<'_>],
     now_ms: i64,
+    note: Note<'_>,
 ) -> Result<Decoded, DecodeError> {
-    let (taken, decoded) = decode_prefix(pipeline, origin, records, now_ms)?;
+    let (taken, decoded) = decode_prefix(pipeline, origin, records, now_ms, note)?;
     let Some((at, refusal)) = decoded.refused.clone() else { return Ok(decoded) };
     let whole = records.iter().take(taken).take_while(|record| record.position < at).count();
     let before = if whole == taken {
         decoded
     } else {
-        decode_prefix(pipeline, origin, records.get(..whole).unwrap_or_default(), now_ms)?.1
+        decode_prefix(pipeline, origin, records.get(..whole).unwrap_or_default(), now_ms, &mut |_, _, _| {})?
+            .1
     };
     if refusal.reason == Reason::BatchFull && before.range.is_some() {
         return Ok(Decoded { refused: None, full: true, ..before });
@@ -106,12 +127,13 @@ fn decode_prefix(
     origin: &SourcePartition,
     records: &[SourceRecord<'_>],
     now_ms: i64,
+    note: Note<'_>,
 ) -> Result<(usize, Decoded), DecodeError> {
     let mut decoder = Decoder::new(pipeline, origin, now_ms);
     let mut taken = 0;
     let mut previous = None;
     let (mut repeated, mut refused, mut range, mut arrival_max_ms) = (0, None, None, None);
-    for record in records {
+    for (index, record) in records.iter().enumerate() {
         let place = (record.position, record.sub_position);
         if previous.is_some_and(|previous| place <= previous) {
             repeated += 1;
@@ -123,6 +145,7 @@ fn decode_prefix(
             refused = Some((record.position, refusal));
             break;
         }
+        note(&decoder, record, index);
         taken += 1;
         range = Some((range.map_or(record.position, |(first, _)| first), record.position));
         arrival_max_ms = arrival_max_ms.max(record.arrival_ms);

@@ -14,11 +14,11 @@ mod section;
 mod tail;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tripline_model::batch::Counts;
-use tripline_model::decode::{DeadLetter, DecodeError, Refusal};
+use tripline_model::decode::{DeadLetter, DecodeError, Notes, Refusal};
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
@@ -205,7 +205,22 @@ impl Journal {
         records: &[SourceRecord<'_>],
         deadline_ms: i64,
     ) -> Result<Appended, JournalError> {
-        self.run(&pipeline.id, origin, Content::Events(pipeline), records, deadline_ms).await
+        self.run(&pipeline.id, origin, Content::Events(pipeline, None), records, deadline_ms).await
+    }
+
+    /// As [`append`](Self::append); leaves notes on the records for those who make documents of them.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    pub async fn append_noting(
+        &self,
+        pipeline: &Pipeline,
+        origin: &SourcePartition,
+        records: &[SourceRecord<'_>],
+        notes: &OnceLock<Notes>,
+        deadline_ms: i64,
+    ) -> Result<Appended, JournalError> {
+        self.run(&pipeline.id, origin, Content::Events(pipeline, Some(notes)), records, deadline_ms).await
     }
 
     /// Commits dead letters that are not in yet, as [`append`](Self::append) does events: a lane's

@@ -9,6 +9,7 @@
 
 mod columns;
 mod dead_letter;
+mod notes;
 mod reader;
 mod reason;
 mod record;
@@ -26,10 +27,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use arrow_schema::ArrowError;
 
 pub use dead_letter::{DeadLetter, Stage, dead_letter_schema, dead_letters};
+pub use notes::Notes;
 pub use reason::{Reason, Refusal};
 pub use row_digest::{DigestError, digest};
 
 use self::dead_letter::DeadLetters;
+pub(crate) use self::notes::Noted;
 pub(crate) use self::reader::{Reader, Unsound, policy};
 pub(crate) use self::record::Record;
 use self::rows::Rows;
@@ -38,7 +41,7 @@ use self::value::watermark;
 pub(crate) use self::values::Values;
 use crate::batch::{Counts, DecodedBatch};
 use crate::pipeline::{EventKind, EventTimeFrom, Pipeline, Policy};
-use crate::source::{SourcePartition, SourceRecord};
+use crate::source::{Payload, SourcePartition, SourceRecord};
 
 /// Decodes a run of records of one source partition.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub struct Decoder<'p> {
     counts: Counts,
     reasons: BTreeMap<&'static str, u64>,
     event_time_max_ms: Option<i64>,
+    /// Event type of the last record, where that can be noted.
+    noteworthy: Option<usize>,
 }
 
 /// What became of a record.
@@ -103,6 +108,7 @@ impl<'p> Decoder<'p> {
             counts: Counts::default(),
             reasons: BTreeMap::new(),
             event_time_max_ms: None,
+            noteworthy: None,
         }
     }
 
@@ -111,6 +117,7 @@ impl<'p> Decoder<'p> {
     /// Where panics unwind, one within becomes this record's dead letter with [`Reason::Internal`].
     /// Where they abort (`panic = "abort"`) the process ends with the first.
     pub fn push(&mut self, record: &SourceRecord<'_>) -> Pushed {
+        self.noteworthy = None;
         // Unwind safety: whatever a panic leaves half done is cut off or overwritten before it is read.
         let decoded = catch_unwind(AssertUnwindSafe(|| self.decode(record))).unwrap_or_else(|_| {
             self.tables.iter_mut().flatten().for_each(Rows::cut);
@@ -142,8 +149,20 @@ impl<'p> Decoder<'p> {
         pushed
     }
 
+    /// Notes what documents need of `record`, the one taken last, if it is a row; `index` is its own among
+    /// those that the notes are on.
+    pub fn note(&self, record: &SourceRecord<'_>, notes: &mut Notes, index: usize) {
+        if let (Some(event), Payload::Bytes(payload)) = (self.noteworthy, record.payload)
+            && !self.reader.record.has_repeated(payload)
+        {
+            notes.put(index, event, &self.reader.record);
+        }
+    }
+
     fn decode(&mut self, record: &SourceRecord<'_>) -> Result<Sound, Unsound> {
         let (payload, index) = self.reader.read(record)?;
+        // Notes tell places in the record's own bytes.
+        let own = matches!(record.payload, Payload::Bytes(bytes) if std::ptr::eq(bytes, &*payload));
         let payload = &*payload;
         let pipeline = self.reader.pipeline;
         let (Some(event), Some(table)) = (pipeline.events.get(index), self.tables.get_mut(index)) else {
@@ -160,6 +179,7 @@ impl<'p> Decoder<'p> {
         };
         let event_time_ms = event_time_ms
             .map_err(|refusal| Unsound { refusal, event_type: Some(event.type_value.clone()) })?;
+        self.noteworthy = Some(index).filter(|_| own && event.kind == EventKind::Rows);
         Ok(match event.kind {
             EventKind::Rows => Sound::Row { event_time_ms, unknown },
             EventKind::Watermark => Sound::Watermark { event_time_ms, unknown },

@@ -9,7 +9,7 @@ use crate::pipeline::{self, Members};
 
 /// A value's place in the payload. No borrow, so that its memory serves record after record.
 #[derive(Clone, Copy, Debug)]
-struct Span {
+pub(super) struct Span {
     kind: Kind,
     start: usize,
     end: usize,
@@ -66,13 +66,7 @@ impl<'p> Record<'p> {
 
     /// Reads `payload`, which must be one object.
     pub(super) fn read(&mut self, payload: &[u8], limits: &Limits) -> Result<(), Refusal> {
-        for member in self.present.drain(..) {
-            if let Some(slot) = self.slots.get_mut(member) {
-                *slot = None;
-            }
-        }
-        self.others.clear();
-        self.repeated = false;
+        self.clear();
         let mut cursor = Cursor::new(payload, limits)?;
         let kind = cursor.peek()?;
         if kind != Kind::Object {
@@ -109,6 +103,31 @@ impl<'p> Record<'p> {
         Ok(())
     }
 
+    /// Makes it a record that was read before: of its members, those that are given.
+    pub(super) fn restore(
+        &mut self,
+        arrival_ms: Option<i64>,
+        members: impl Iterator<Item = (usize, Option<Span>)>,
+    ) {
+        self.clear();
+        self.arrival_ms = arrival_ms;
+        for (number, value) in members {
+            if let (Some(value), false) = (value, self.has(number)) {
+                self.put(number, Member { key: Span { end: value.start, ..value }, value });
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        for member in self.present.drain(..) {
+            if let Some(slot) = self.slots.get_mut(member) {
+                *slot = None;
+            }
+        }
+        self.others.clear();
+        self.repeated = false;
+    }
+
     fn put(&mut self, number: usize, member: Member) {
         match self.slots.get_mut(number).map(|slot| slot.replace(member)) {
             Some(None) => self.present.push(number),
@@ -132,6 +151,11 @@ impl<'p> Record<'p> {
     pub(crate) fn value<'r>(&self, payload: &'r [u8], member: usize) -> Option<(Value<'r>, usize)> {
         let member = self.slots.get(member)?.as_ref()?;
         Some((member.value.value(payload), member.value.start))
+    }
+
+    /// Where a member's value stands.
+    pub(super) fn span(&self, member: usize) -> Option<Span> {
+        Some((*self.slots.get(member)?)?.value)
     }
 
     /// Whether a member is there.

@@ -16,7 +16,7 @@ pub(crate) struct Values<'v> {
 }
 
 impl<'v> Values<'v> {
-    fn new(event: &'v Event, cells: Vec<Cell<'v>>) -> Self {
+    pub(super) fn new(event: &'v Event, cells: Vec<Cell<'v>>) -> Self {
         let of = |derived: &'v Derived| {
             let key = cells.get(derived.key).map_or(Part::Null, Cell::part);
             derived.find(key).and_then(|number| derived.lookup.value(number))

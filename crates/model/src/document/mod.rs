@@ -16,10 +16,10 @@ pub use letter::{LetterDocuments, LetterField, letter_fields};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::decode::{Reader, Reason, Refusal, Unsound, policy};
+use crate::decode::{Noted, Notes, Reader, Reason, Refusal, Unsound, Values, policy};
 use crate::id;
 use crate::pipeline::{NullPolicy, Pipeline, Policy};
-use crate::source::{SourcePartition, SourceRecord};
+use crate::source::{Payload, SourcePartition, SourceRecord};
 
 /// Makes documents of a run of records of one source partition.
 #[derive(Debug)]
@@ -101,9 +101,21 @@ impl<'p> Documents<'p> {
     /// Reads the next record. A document's bytes, which have no newline, are appended to `body`; where there
     /// is no document, `body` is as it was.
     pub fn read<'d>(&'d mut self, record: &SourceRecord<'_>, body: &mut Vec<u8>) -> Reading<'d> {
+        self.read_noted(record, None, body)
+    }
+
+    /// Reads the next record as [`read`](Self::read) does, which has this index in what a decoder has noted of
+    /// the same pipeline's records.
+    pub fn read_noted<'d>(
+        &'d mut self,
+        record: &SourceRecord<'_>,
+        notes: Option<(&Notes, usize)>,
+        body: &mut Vec<u8>,
+    ) -> Reading<'d> {
+        let noted = notes.and_then(|(notes, index)| notes.of(index));
         let before = body.len();
         // Unwind safety: whatever a panic leaves half done is cut off or overwritten before it is read.
-        let made = catch_unwind(AssertUnwindSafe(|| self.make(record, body)))
+        let made = catch_unwind(AssertUnwindSafe(|| self.make(record, noted, body)))
             .unwrap_or_else(|_| Err(Stop::Unsound(Unsound::panicked())));
         match made {
             Ok(made) => self.reading(made),
@@ -126,10 +138,33 @@ impl<'p> Documents<'p> {
         })
     }
 
-    fn make(&mut self, record: &SourceRecord<'_>, body: &mut Vec<u8>) -> Result<Made, Stop> {
+    fn make(
+        &mut self,
+        record: &SourceRecord<'_>,
+        noted: Option<Noted<'_>>,
+        body: &mut Vec<u8>,
+    ) -> Result<Made, Stop> {
+        if let (Some(noted), Payload::Bytes(payload)) = (noted, record.payload) {
+            let values = self.reader.noted(payload, record.arrival_ms, noted)?;
+            return self.document(record, payload, noted.event, values, body);
+        }
         let (payload, index) = self.reader.read(record)?;
-        let payload = &*payload;
-        let Some(values) = self.reader.values(payload, index)? else { return Ok(Made::Nothing) };
+        let values = self.reader.values(&payload, index)?;
+        self.document(record, &payload, index, values, body)
+    }
+
+    fn document<'v>(
+        &mut self,
+        record: &SourceRecord<'_>,
+        payload: &'v [u8],
+        index: usize,
+        values: Option<Values<'v>>,
+        body: &mut Vec<u8>,
+    ) -> Result<Made, Stop>
+    where
+        'p: 'v,
+    {
+        let Some(values) = values else { return Ok(Made::Nothing) };
         let event = values.event;
         let told = |refusal| Unsound { refusal, event_type: Some(event.type_value.clone()) };
         let Some(search) = &event.search else { return Ok(Made::Nothing) };

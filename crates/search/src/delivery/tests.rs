@@ -39,7 +39,7 @@ fn batch(pipeline: &Pipeline, documents: &[(u8, usize)]) -> Batch {
     };
     let records: Vec<_> = payloads.iter().map(|payload| record(payload.as_bytes())).collect();
     let origin = SourcePartition { source: String::new(), epoch: String::new(), partition: String::new() };
-    Batch::new(pipeline, &origin, &records, 0, 1 << 20)
+    Batch::new(pipeline, &origin, &records, None, 0, 1 << 20)
 }
 
 /// What the cluster of a test does with an item.

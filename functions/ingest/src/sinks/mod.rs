@@ -4,7 +4,7 @@ mod forward;
 mod side;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::join_all;
 use tripline_lake::journal::{Appended, Journal, JournalError};
@@ -135,20 +135,28 @@ impl Sinks {
         records: &[SourceRecord<'_>],
         deadline_ms: i64,
     ) -> Taken {
+        let notes = OnceLock::new();
+        // First, so that the others find what it has noted. Under another name a topic may tell another type.
+        let noted = place.lane == place.first && !self.sides.is_empty();
         let lake = async {
             match &self.lake {
                 Some(journal) => {
                     let began_ms = journal.now_ms();
-                    let appended = journal.append(pipeline, place.lane, records, deadline_ms).await;
+                    let appended = if noted {
+                        journal.append_noting(pipeline, place.lane, records, &notes, deadline_ms).await
+                    } else {
+                        journal.append(pipeline, place.lane, records, deadline_ms).await
+                    };
                     (appended, Some(journal.now_ms().saturating_sub(began_ms)))
                 }
                 None => (Ok(Appended::default()), None),
             }
         };
         let screen = self.sides.iter().find_map(Side::search);
-        let sides = self.sides.iter().map(|side| side.take(pipeline, place, records, screen, deadline_ms));
+        let sides =
+            self.sides.iter().map(|side| side.take(pipeline, place, records, &notes, screen, deadline_ms));
         let sides = join_all(sides);
-        let ((appended, lake_millis), sides) = tokio::join!(lake, sides);
+        let ((appended, lake_millis), sides) = tokio::join!(biased; lake, sides);
         let mut taken = sides.into_iter().fold(Taken::default(), Taken::and);
         taken.millis.extend(lake_millis.map(|millis| (Role::Lake, millis)));
         let in_lake = match appended {

@@ -1,10 +1,10 @@
 //! A sink beside the lake, and the dead letters of what it did not take.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tripline_lake::Role;
 use tripline_lake::journal::Journal;
-use tripline_model::decode::{DeadLetter, Refusal, Stage};
+use tripline_model::decode::{DeadLetter, Notes, Refusal, Stage};
 use tripline_model::pipeline::{Pipeline, Target};
 use tripline_model::source::SourceRecord;
 use tripline_search::{Delivered, Refused, SearchCounts, SearchSink, Why};
@@ -68,19 +68,20 @@ impl Side {
         }
     }
 
-    /// `screen`: the search sink, where dead letters of every sink can be looked at.
+    /// `notes`: what the lake's decoder has noted of the records; `screen`: the search sink, where dead letters of every sink can be looked at.
     pub(super) async fn take(
         &self,
         pipeline: &Pipeline,
         place: Place<'_>,
         records: &[SourceRecord<'_>],
+        notes: &OnceLock<Notes>,
         screen: Option<&SearchSink>,
         deadline_ms: i64,
     ) -> Taken {
         let began_ms = self.journal.now_ms();
         let delivery_deadline_ms = self.delivery_deadline_ms(deadline_ms);
         let Outcome { mut taken, refused } = match &self.outlet {
-            Outlet::Search(sink) => search(sink, place, records, delivery_deadline_ms).await,
+            Outlet::Search(sink) => search(sink, place, records, notes, delivery_deadline_ms).await,
             Outlet::Stream(target, sink) => {
                 let left = delivery_deadline_ms.saturating_sub(self.journal.now_ms());
                 forward::send((*target, &**sink), pipeline, place, records, left).await
@@ -167,9 +168,11 @@ async fn search(
     sink: &SearchSink,
     place: Place<'_>,
     records: &[SourceRecord<'_>],
+    notes: &OnceLock<Notes>,
     deadline_ms: i64,
 ) -> Outcome {
-    let Delivered { refused, undelivered, counts } = sink.deliver(place.first, records, deadline_ms).await;
+    let Delivered { refused, undelivered, counts } =
+        sink.deliver_noted(place.first, records, notes, deadline_ms).await;
     let setback = undelivered.map(|undelivered| Setback {
         from: undelivered.record,
         cause: match undelivered.why {
