@@ -35,7 +35,7 @@ impl Yes {
 
 #[async_trait]
 impl Cluster for Yes {
-    async fn bulk(&self, body: Vec<u8>, _: Duration) -> Result<Answer, Failure> {
+    async fn bulk(&self, body: Bytes, _: Duration) -> Result<Answer, Failure> {
         let sent_bytes = if self.gzip { gzip(&body).len() } else { body.len() };
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(sent_bytes as u64, Ordering::Relaxed);

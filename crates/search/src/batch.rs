@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
+use bytes::Bytes;
 use tripline_model::decode::{DeadLetter, Notes, Reason, Refusal};
 use tripline_model::document::{Document, Documents, LetterDocuments, Reading, push_number, push_string};
 use tripline_model::pipeline::{IndexName, Pipeline, Policy, Search};
@@ -54,7 +55,7 @@ pub(crate) struct Item {
 /// The documents of a run of records.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    pub(crate) text: Vec<u8>,
+    pub(crate) text: Bytes,
     pub(crate) items: Vec<Item>,
     /// Records that have no document, in their order.
     pub(crate) refused: Vec<Refused>,
@@ -78,11 +79,8 @@ impl Batch {
             Payload::Bytes(bytes) => bytes.len() + LINE_BYTES,
             Payload::Undecodable(_) => 0,
         };
-        let mut batch = Self {
-            text: Vec::with_capacity(records.iter().map(length).sum()),
-            items: Vec::with_capacity(records.len()),
-            ..Self::default()
-        };
+        let mut batch = Self { items: Vec::with_capacity(records.len()), ..Self::default() };
+        let mut text = Vec::with_capacity(records.iter().map(length).sum());
         let mut documents = Documents::new(pipeline, origin, now_ms);
         let mut last_of =
             HashMap::with_capacity_and_hasher(records.len(), BuildHasherDefault::<Itself>::default());
@@ -108,11 +106,11 @@ impl Batch {
                 Reading::Document(document) | Reading::Delete(document) => {
                     let Some(search) = search_of(pipeline, document.event) else { continue };
                     let act = if body.is_empty() { Act::Delete } else { search.action.into() };
-                    let start = batch.text.len();
-                    push_lines(&mut batch.text, &document, act, search, &body);
-                    let length = batch.text.len() - start;
+                    let start = text.len();
+                    push_lines(&mut text, &document, act, search, &body);
+                    let length = text.len() - start;
                     if length > max_bytes {
-                        batch.text.truncate(start);
+                        text.truncate(start);
                         let message =
                             format!("its document is {length} bytes, and a request may have {max_bytes}");
                         let refusal = Refusal { reason: Reason::DocumentTooLarge, message };
@@ -124,11 +122,12 @@ impl Batch {
                     let id = document.id.map(id_hash);
                     let same = id.map(|id| xxh3_64_with_seed(document.index.as_bytes(), id));
                     let before = same.and_then(|same| last_of.insert(same, batch.items.len()));
-                    let lines = start..batch.text.len();
+                    let lines = start..text.len();
                     batch.items.push(Item { record, event: document.event, act, lines, id, before });
                 }
             }
         }
+        batch.text = text.into();
         batch
     }
 
@@ -141,25 +140,42 @@ impl Batch {
         now_ms: i64,
         max_bytes: usize,
     ) -> Self {
-        let mut batch = Self::default();
+        let (mut batch, mut text) = (Self::default(), Vec::new());
         let documents = LetterDocuments::new(index, origin, now_ms);
         for (record, letter) in letters.iter().enumerate() {
-            let (start, id) = (batch.text.len(), documents.id(letter));
-            batch.text.extend_from_slice(b"{\"index\":{\"_index\":");
-            push_string(&mut batch.text, documents.index());
-            batch.text.extend_from_slice(b",\"_id\":");
-            push_string(&mut batch.text, &id);
-            batch.text.extend_from_slice(b"}}\n");
-            documents.write(letter, &mut batch.text);
-            batch.text.push(b'\n');
-            if batch.text.len() - start > max_bytes {
-                batch.text.truncate(start);
+            let (start, id) = (text.len(), documents.id(letter));
+            text.extend_from_slice(b"{\"index\":{\"_index\":");
+            push_string(&mut text, documents.index());
+            text.extend_from_slice(b",\"_id\":");
+            push_string(&mut text, &id);
+            text.extend_from_slice(b"}}\n");
+            documents.write(letter, &mut text);
+            text.push(b'\n');
+            if text.len() - start > max_bytes {
+                text.truncate(start);
                 continue;
             }
-            let (lines, id) = (start..batch.text.len(), Some(id_hash(&id)));
+            let (lines, id) = (start..text.len(), Some(id_hash(&id)));
             batch.items.push(Item { record, event: usize::MAX, act: Act::Index, lines, id, before: None });
         }
+        batch.text = text.into();
         batch
+    }
+
+    /// The lines of these items, `bytes` in all: a part of the text where they follow one another, as they do
+    /// unless some are sent again, else a copy.
+    pub(crate) fn body(&self, items: &[usize], bytes: usize) -> Bytes {
+        let lines = |&index: &usize| Some(self.items.get(index)?.lines.clone());
+        let (first, last) = (items.first().and_then(lines), items.last().and_then(lines));
+        let around = first.zip(last).map(|(first, last)| first.start..last.end);
+        let whole = around.filter(|around| around.len() == bytes).and_then(|around| self.text.get(around));
+        whole.map(|whole| self.text.slice_ref(whole)).unwrap_or_else(|| {
+            let mut body = Vec::with_capacity(bytes);
+            for lines in items.iter().filter_map(lines) {
+                body.extend_from_slice(self.text.get(lines).unwrap_or_default());
+            }
+            body.into()
+        })
     }
 
     /// Does with a record whose document cannot be sent as the pipeline says; `false` if it fails the batch.

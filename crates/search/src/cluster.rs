@@ -13,7 +13,7 @@ pub trait Cluster: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Failure`] when there is no answer.
-    async fn bulk(&self, body: Vec<u8>, timeout: Duration) -> Result<Answer, Failure>;
+    async fn bulk(&self, body: Bytes, timeout: Duration) -> Result<Answer, Failure>;
 }
 
 /// The cluster's answer.

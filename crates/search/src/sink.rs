@@ -223,11 +223,7 @@ impl Shared {
         permit: Permit<'s>,
         deadline_ms: i64,
     ) -> Sent<'s> {
-        let mut body = Vec::with_capacity(request.bytes);
-        for index in &request.items {
-            let lines = batch.items.get(*index).map(|item| item.lines.clone());
-            body.extend_from_slice(lines.and_then(|lines| batch.text.get(lines)).unwrap_or_default());
-        }
+        let body = batch.body(&request.items, request.bytes);
         let left = deadline_ms.saturating_sub(self.environment.now_ms());
         let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
         let answer = self.cluster.bulk(body, left.min(self.options.request_timeout)).await;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::{Value, json};
 use support::{Bench, FAR, Sample};
 use tripline_ingest::{Answer, Ingest, IngestError, IngestOptions, Malformed, Sinks};
@@ -26,7 +27,7 @@ struct Picky {
 
 #[async_trait]
 impl Cluster for Picky {
-    async fn bulk(&self, body: Vec<u8>, _: Duration) -> Result<Reply, Failure> {
+    async fn bulk(&self, body: Bytes, _: Duration) -> Result<Reply, Failure> {
         let lines: Vec<Value> = body
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())

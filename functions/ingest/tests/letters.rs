@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tripline_ingest::{Cause, Malformed, Place, Sinks, Taken};
@@ -55,8 +56,8 @@ impl std::fmt::Debug for Double {
 
 #[async_trait]
 impl Cluster for Double {
-    async fn bulk(&self, body: Vec<u8>, timeout: Duration) -> Result<Answer, Failure> {
-        let text = String::from_utf8(body).unwrap();
+    async fn bulk(&self, body: Bytes, timeout: Duration) -> Result<Answer, Failure> {
+        let text = String::from_utf8(body.into()).unwrap();
         let ids = text.lines().step_by(2).map(|action| {
             let action: Value = serde_json::from_str(action).unwrap();
             action["index"]["_id"].as_str().unwrap().to_owned()

@@ -85,8 +85,12 @@ impl Notes {
 
     /// Notes the record with this index, which is a row of this event type.
     pub(super) fn put(&mut self, index: usize, event: usize, record: &Record<'_>) {
-        let needs = self.needs.get(event).and_then(Option::as_ref);
+        let (needs, records) = (self.needs.get(event).and_then(Option::as_ref), self.records.len());
         if let (Some(needs), Some(note)) = (needs, self.records.get_mut(index)) {
+            if self.spans.capacity() == 0 {
+                // Most events are of one type.
+                self.spans.reserve(records.saturating_sub(index) * needs.members.len());
+            }
             *note = Some(Note { event, spans: self.spans.len() });
             self.spans.extend(needs.members.iter().map(|&member| record.span(member)));
         }

@@ -129,6 +129,20 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
+    fn a_body_is_the_lines_of_its_items_wherever_they_stand(
+        documents in prop::collection::vec((0_u8..6, 0_usize..40), 1..12),
+        chosen in prop::collection::vec(any::<bool>(), 12),
+    ) {
+        let batch = batch(&pipeline(), &documents);
+        let lines = |index: &usize| &batch.text[batch.items[*index].lines.clone()];
+        let picked = (0..documents.len()).filter(|&index| chosen[index]).collect();
+        for items in [picked, (0..documents.len()).collect::<Vec<_>>()] {
+            let expected: Vec<u8> = items.iter().flat_map(lines).copied().collect();
+            prop_assert_eq!(batch.body(&items, expected.len()), expected);
+        }
+    }
+
+    #[test]
     fn whatever_a_cluster_does_the_last_of_each_document_is_there_in_the_end(
         documents in prop::collection::vec((0_u8..6, 0_usize..40), 1..40),
         fates in fates(),

@@ -173,8 +173,8 @@ impl Transport {
 
 #[async_trait]
 impl Cluster for Transport {
-    async fn bulk(&self, body: Vec<u8>, timeout: Duration) -> Result<Answer, Failure> {
-        let mut content = Content { media: "application/x-ndjson", gzip: self.gzip, bytes: body.into() };
+    async fn bulk(&self, body: Bytes, timeout: Duration) -> Result<Answer, Failure> {
+        let mut content = Content { media: "application/x-ndjson", gzip: self.gzip, bytes: body };
         if self.gzip {
             content.bytes = compressed(&content.bytes).into();
         }

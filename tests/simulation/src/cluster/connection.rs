@@ -5,6 +5,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 use tripline_lake::invariants::Invariant;
 use tripline_search::{Answer, Cluster, Failure};
@@ -56,7 +57,7 @@ impl fmt::Debug for Connection {
 
 #[async_trait]
 impl Cluster for Connection {
-    async fn bulk(&self, body: Vec<u8>, limit: Duration) -> Result<Answer, Failure> {
+    async fn bulk(&self, body: Bytes, limit: Duration) -> Result<Answer, Failure> {
         let sent_bytes = body.len();
         let asked = timeout(limit, self.ask(&body)).await.unwrap_or_else(|_| {
             self.note("is given up");
