@@ -12,13 +12,13 @@ use tripline_lake::journal::entry::{Origin, PackedEntry};
 use tripline_lake::store::{MemoryStore, ObjectStore};
 use tripline_lake::{Lane, Role};
 use tripline_model::batch::DecodedBatch;
-use tripline_model::decode::{Decoder, Pushed};
+use tripline_model::decode::{Decoder, Notes, Pushed};
 use tripline_model::document::{Documents, Reading};
 use tripline_model::pipeline::Pipeline;
 use tripline_model::source::Position;
 use tripline_stream::Event;
 
-use crate::cluster::gzip;
+use crate::cluster::{created, gzip};
 use crate::input::{Trips, aggregated_event, kinesis_event, msk_event, small_records};
 use crate::naive::Naive;
 use crate::world::{World, pipeline};
@@ -65,17 +65,19 @@ pub struct Stage {
 }
 
 /// All of them, in the order in which a record meets them.
-pub const STAGES: [Stage; 14] = [
+pub const STAGES: [Stage; 16] = [
     Stage { name: "envelope", goal: None, prepare: |size| envelope(size, event(size)) },
     Stage { name: "base64", goal: None, prepare: base64 },
     Stage { name: "decode", goal: None, prepare: decode },
     Stage { name: "journal", goal: None, prepare: journal },
     Stage { name: "documents", goal: None, prepare: documents },
+    Stage { name: "documents-noted", goal: None, prepare: noted_documents },
     Stage { name: "gzip", goal: None, prepare: gzipped },
     Stage { name: "sign", goal: None, prepare: signed },
     Stage { name: "ingest", goal: Some(2.5), prepare: |size| ingest(size, false) },
     Stage { name: "ingest-gzip", goal: Some(3.9), prepare: |size| ingest(size, true) },
     Stage { name: "publish", goal: Some(0.9), prepare: publish },
+    Stage { name: "answer", goal: None, prepare: answered },
     Stage { name: "naive", goal: None, prepare: naive },
     Stage { name: "small-records", goal: None, prepare: |size| envelope(size, small_records(size.small)) },
     Stage {
@@ -160,13 +162,36 @@ fn journal(size: Size) -> anyhow::Result<Prepared> {
 /// Records into documents; the lines around them are cheap.
 fn documents(size: Size) -> anyhow::Result<Prepared> {
     let (pipeline, event) = records(size)?;
+    documents_of(size, pipeline, event, None)
+}
+
+/// The same, beside a decoder that has taken the records before: as in a function that feeds both sinks.
+fn noted_documents(size: Size) -> anyhow::Result<Prepared> {
+    let (pipeline, event) = records(size)?;
+    let group = event.partitions.first().context("there is no record")?;
+    let mut decoder = Decoder::new(&pipeline, &group.partition, 0);
+    let mut notes = Notes::new(&pipeline, group.records.len());
+    for (index, record) in group.records.iter().enumerate() {
+        ensure!(decoder.push(record) == Pushed::Stored, "a record is no row");
+        decoder.note(record, &mut notes, index);
+    }
+    documents_of(size, Arc::clone(&pipeline), event, Some(notes))
+}
+
+fn documents_of(
+    size: Size,
+    pipeline: Arc<Pipeline>,
+    event: &'static Event<'static>,
+    notes: Option<Notes>,
+) -> anyhow::Result<Prepared> {
     let mut body = Vec::new();
     prepared(size.records, move || {
         body.clear();
         let group = event.partitions.first().context("there is no record")?;
         let mut documents = Documents::new(&pipeline, &group.partition, 0);
-        for record in &group.records {
-            let reading = documents.read(record, &mut body);
+        for (index, record) in group.records.iter().enumerate() {
+            let noted = notes.as_ref().map(|notes| (notes, index));
+            let reading = documents.read_noted(record, noted, &mut body);
             ensure!(matches!(reading, Reading::Document(_)), "a record is no document");
         }
         Ok(())
@@ -186,6 +211,16 @@ fn gzipped(size: Size) -> anyhow::Result<Prepared> {
     let body = bulk_body(size);
     prepared(size.records, move || {
         ensure!(!gzip(&body).is_empty(), "nothing came of it");
+        Ok(())
+    })
+}
+
+/// What the cluster of these benchmarks does in the place of a real one: it is in the figures of `ingest`, and no
+/// work of ours.
+fn answered(size: Size) -> anyhow::Result<Prepared> {
+    let body = bulk_body(size);
+    prepared(size.records, move || {
+        ensure!(created(&body).len() > size.records, "not every document is answered");
         Ok(())
     })
 }
