@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::decode::{Cell, Reason, Record, Refusal, Values};
-use crate::json::{Cursor, JsonError, Kind, Limits, Value};
+use crate::json::{self, Cursor, JsonError, Kind, Limits, Value};
 use crate::pipeline::{Field, FieldType, Search};
 use crate::time;
 
@@ -97,8 +97,9 @@ fn plain_text(text: &[u8]) -> bool {
     let (_, time) = text.split_at_checked(10).unwrap_or_default();
     match time.split_first() {
         None => true,
+        // The decoder has read it: what is left to tell apart are the zones.
+        Some((b'T', [.., b'Z'])) => true,
         Some((b'T', time)) => {
-            // The decoder has read it: what is left to tell apart are the zones.
             let zone = time.iter().position(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'));
             match zone.and_then(|at| time.get(at..)).unwrap_or_default() {
                 [] | [b'Z'] | [b'+' | b'-', b'0', ..] => true,
@@ -178,7 +179,7 @@ pub fn push_number(body: &mut Vec<u8>, mut number: u64) {
 /// Appends a text as a JSON string.
 pub fn push_string(body: &mut Vec<u8>, text: &str) {
     body.push(b'"');
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    if json::is_plain(text) {
         body.extend_from_slice(text.as_bytes());
         body.push(b'"');
         return;

@@ -174,6 +174,11 @@ impl JsonError {
     }
 }
 
+/// Whether a text can stand between quotes as it is.
+pub(crate) fn is_plain(text: &str) -> bool {
+    scan::is_plain(text.as_bytes())
+}
+
 /// Calls `member(key, value)` for each member of the one object in `text`, in order. Nested values
 /// are checked in full and handed over as spans.
 ///

@@ -43,6 +43,11 @@ fn plain_run(text: &[u8], at: usize) -> usize {
     run + bytes.get(run..).unwrap_or_default().iter().take_while(|&&byte| !is_special(byte)).count()
 }
 
+/// Whether a text needs no escapes.
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    plain_run(text, 0) == text.len()
+}
+
 /// Checks the string whose opening quote is at `start`. Returns the offset after its closing quote
 /// and whether it has escapes.
 pub(super) fn string(text: &[u8], start: usize) -> Result<(usize, bool), JsonError> {
