@@ -169,10 +169,10 @@ class Iam(unittest.TestCase):
     @of_each_policy
     def test_the_bucket_denies_every_write_of_state_without_its_condition(self, policies, shape):
         writes = [request for _, request in self.each_request(shape) if request.action == "s3:PutObject"]
-        plain = {"journal": [], "checkpoint": [], "identity": [], "probe": []}
+        plain = {"journal": [], "checkpoint": [], "identity": [], "schemas": [], "probe": []}
         for request in writes:
             plain.setdefault(place_of(request), []).append(request.without("s3:if-none-match", "s3:if-match"))
-        for place in ("journal", "checkpoint", "identity", "probe"):
+        for place in ("journal", "checkpoint", "identity", "schemas", "probe"):
             self.assertTrue(plain[place], place)
             for request in plain[place]:
                 self.assertTrue(applying(policies.bucket, "Deny", request), request)

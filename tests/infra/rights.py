@@ -13,6 +13,7 @@ OBJECTS = {
     "journal": f"{LAKE}/_journal/",
     "probe": f"{LAKE}/_tripline/probe/",
     "identity": f"{LAKE}/_tripline/identity.json",
+    "schemas": f"{LAKE}/_tripline/schemas.json",
     "checkpoint": f"{LAKE}/_tripline/checkpoint.json",
     "other state": f"{LAKE}/_tripline/",
     "tables": f"{LAKE}/",

@@ -50,7 +50,7 @@ impl World {
         gzip: bool,
     ) -> anyhow::Result<Self> {
         let environment = Environment::default();
-        let lake = Lake::open(store, environment.clone(), &pipeline.id).await?;
+        let lake = Lake::open(store, environment.clone(), &pipeline).await?;
         let cluster = Arc::new(Yes::new(gzip));
         let search = SearchSink::over(
             Arc::clone(&pipeline),

@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
     audit, backfill, ddl, doctor, events, generate, help, inspect, manual, publish, redrive, replay, report,
-    run, setup, status,
+    run, schema, setup, status,
 };
 
 /// Streaming ETL as AWS Lambda functions, on a laptop.
@@ -39,6 +39,8 @@ pub enum Command {
     Report(report::ReportArguments),
     /// Print a lake's tables for those who read it: Athena, Spark, DuckDB, Terraform.
     Ddl(ddl::DdlArguments),
+    /// Say whether a pipeline's columns fit beside those that are in a lake, and what has changed.
+    Schema(schema::SchemaArguments),
     /// Send dead letters, or batches that a mapping gave up, once more through the pipeline.
     Redrive(redrive::RedriveArguments),
     /// Prepare a search cluster for a pipeline's documents: index templates, and a policy for old indices.
@@ -90,6 +92,7 @@ impl Command {
             Self::Inspect(arguments) => inspect::run(arguments).await,
             Self::Report(arguments) => report::run(arguments).await,
             Self::Ddl(arguments) => ddl::run(arguments),
+            Self::Schema(arguments) => schema::run(arguments).await,
             Self::Redrive(arguments) => redrive::run(arguments).await,
             Self::Setup(arguments) => setup::run(arguments).await,
             Self::Replay(arguments) => replay::run(arguments).await,

@@ -140,6 +140,20 @@ const LESSONS: &[Lesson] = &[
         None,
     ),
     lesson(
+        "schema",
+        &[
+            (
+                "Before a deployment: do the columns fit beside those in the lake?",
+                "tripline schema --pipeline pipelines/taxi --lake s3://trips/taxi",
+            ),
+            (
+                "In a check of a change, without a lake",
+                "tripline schema --pipeline pipelines/taxi --against main/pipelines/taxi",
+            ),
+        ],
+        Some("the columns do not fit, or were changed under the same schema_version"),
+    ),
+    lesson(
         "redrive",
         &[
             (

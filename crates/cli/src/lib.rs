@@ -22,6 +22,7 @@ pub mod redrive;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod schema;
 mod send;
 pub mod setup;
 mod sinks;

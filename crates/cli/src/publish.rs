@@ -36,7 +36,7 @@ fn interval(text: &str) -> Result<Duration, &'static str> {
 /// When the lake cannot be used.
 pub async fn run(arguments: &PublishArguments) -> anyhow::Result<ExitCode> {
     let (pipeline, store) = arguments.lake.open().await?;
-    let lake = Lake::open(store, Environment::default(), &pipeline.id).await?;
+    let lake = Lake::open(store, Environment::default(), &pipeline).await?;
     let options = arguments.format.publish_options(&pipeline);
     let publisher = lake.publisher(options);
     let Some(every) = arguments.every else { return Ok(say(&all(&publisher).await?)) };

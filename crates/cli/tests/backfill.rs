@@ -351,7 +351,7 @@ async fn function(desk: &Desk, server: &S3Server, keys: &[&str], new: u64) {
     let pipeline = Arc::new(tripline_model::pipeline::Pipeline::load(&desk.path("pipeline")).unwrap());
     let store = Arc::new(FolderStore::new(desk.path("lake")).unwrap());
     let lake =
-        tripline_lake::Lake::open(store, tripline_lake::Environment::default(), "orders").await.unwrap();
+        tripline_lake::Lake::open(store, tripline_lake::Environment::default(), &pipeline).await.unwrap();
     let objects = Some(Arc::new(Objects::new(server.options(), lake.store().location())));
     let ingest = Ingest::new(pipeline, &lake, IngestOptions { objects, ..IngestOptions::default() });
     let urls: Vec<String> = keys.iter().map(|key| format!("s3://{}/{key}", server.bucket())).collect();

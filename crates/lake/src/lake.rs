@@ -2,13 +2,29 @@
 
 use std::sync::Arc;
 
+use tripline_model::pipeline::Pipeline;
+use tripline_model::schema::Definition;
+
 use crate::environment::Environment;
 use crate::identity::{self, IdentityError};
 use crate::journal::Journal;
 use crate::lane::Role;
 use crate::patience::Patience;
 use crate::publish::{PublishOptions, Publisher};
+use crate::schemas::{self, SchemaError};
 use crate::store::ObjectStore;
+
+/// A lake may not be used, or not with these columns.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The store is unfit, or the lake is another pipeline's.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The pipeline's columns do not fit beside those in the lake.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
 
 /// One pipeline's lake.
 #[derive(Clone, Debug)]
@@ -19,21 +35,26 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// Opens a lake for a pipeline: the first time, the store is proved to honour conditions and
-    /// the lake is signed; later the signature is compared.
+    /// Opens a pipeline's lake: the first time, the store is proved to honour conditions and the lake is signed; later
+    /// the signature is compared. The pipeline's columns are written down beside those of its other versions.
     ///
     /// # Errors
-    /// [`IdentityError`] when the store is unfit or the lake is another pipeline's. Nothing has been
-    /// written then but the proof's own objects.
+    /// [`OpenError`] when the store is unfit, the lake is another pipeline's, or the columns do not fit beside those
+    /// that are in. Nothing has been written then but the proof's own objects and the signature.
     pub async fn open(
         store: Arc<dyn ObjectStore>,
         environment: Environment,
-        pipeline: &str,
-    ) -> Result<Self, IdentityError> {
+        pipeline: &Pipeline,
+    ) -> Result<Self, OpenError> {
         let patient: Arc<dyn ObjectStore> = Arc::new(Patience::new(Arc::clone(&store), environment.clone()));
-        identity::claim(&*patient, &*store, &*environment.entropy, pipeline).await?;
-        let store = patient;
-        Ok(Self { store, environment, pipeline: pipeline.to_owned() })
+        // Side by side, as a cold start waits for both.
+        let (claimed, known) = tokio::join!(
+            identity::claim(&*patient, &*store, &*environment.entropy, &pipeline.id),
+            schemas::read(&*patient)
+        );
+        claimed?;
+        schemas::admit(&*patient, known?, &Definition::of(pipeline), environment.now_ms()).await?;
+        Ok(Self { store: patient, environment, pipeline: pipeline.id.clone() })
     }
 
     /// A journal for one role, with no tail remembered yet.

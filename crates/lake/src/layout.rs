@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! _tripline/identity.json          whose lake this is
+//! _tripline/schemas.json           the versions of its columns
 //! _tripline/checkpoint.json        what has been published
 //! _tripline/redrive/<number>       redrives of dead letters, numbered 1, 2, 3…
 //! _journal/<lane>/<number>         journal entries, numbered 1, 2, 3…
@@ -15,6 +16,8 @@
 
 /// Object that says which pipeline a lake belongs to.
 pub const IDENTITY: &str = "_tripline/identity.json";
+/// Object that holds the versions of the pipeline's columns that have been at work.
+pub const SCHEMAS: &str = "_tripline/schemas.json";
 /// Object that holds the publish checkpoint.
 pub const CHECKPOINT: &str = "_tripline/checkpoint.json";
 /// Folder of all redrives.

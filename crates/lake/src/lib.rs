@@ -7,6 +7,7 @@
 //! * [`publish`]: turns journal entries into large partitioned files, committed by replacing one
 //!   checkpoint object;
 //! * [`event_time`]: how far the sources are, and which partitions of the lake are complete;
+//! * [`schemas`]: which versions of the pipeline's columns are in, and what fits beside them;
 //! * [`redrive`]: sends dead letters and given-up batches again, each at most once more;
 //! * [`audit`]: proves from what lies in the store that every record is there once;
 //! * [`status`]: says how far publish is behind the journal, and which lanes stand still;
@@ -31,11 +32,12 @@ pub mod layout;
 mod patience;
 pub mod publish;
 pub mod redrive;
+pub mod schemas;
 pub mod status;
 pub mod store;
 pub mod survey;
 mod text;
 
 pub use environment::{Environment, FailPoint};
-pub use lake::Lake;
+pub use lake::{Lake, OpenError};
 pub use lane::{Lane, Role};

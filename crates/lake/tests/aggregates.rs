@@ -80,7 +80,7 @@ async fn deliver(
 async fn play(shard: Shard, deliveries: Vec<Delivery>, refuses: bool) {
     let world = world(None);
     let store = MemoryStore::new(world.clock.clone());
-    let lake = Lake::open(Arc::new(store.clone()), world.environment.clone(), "rides").await.unwrap();
+    let lake = Lake::open(Arc::new(store.clone()), world.environment.clone(), &pipeline()).await.unwrap();
     let strict = PIPELINE.replace("type_field", "on_malformed = \"fail\"\ntype_field");
     let pipeline = if refuses { pipeline_from(&strict) } else { pipeline() };
     let received = payloads(&shard, false);

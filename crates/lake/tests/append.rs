@@ -27,8 +27,9 @@ async fn bench() -> Bench {
 async fn bench_of(pipeline: &str) -> Bench {
     let world = world(None);
     let store = MemoryStore::new(world.clock.clone());
-    let lake = Lake::open(Arc::new(store.clone()), world.environment.clone(), "rides").await.unwrap();
-    Bench { pipeline: pipeline_from(pipeline), store, world, lake }
+    let pipeline = pipeline_from(pipeline);
+    let lake = Lake::open(Arc::new(store.clone()), world.environment.clone(), &pipeline).await.unwrap();
+    Bench { pipeline, store, world, lake }
 }
 
 impl Bench {
@@ -64,7 +65,7 @@ async fn a_batch_costs_one_put_once_the_tail_is_known() {
     let bench = bench().await;
     let counting = FaultStore::counting(bench.store.clone());
     let lake =
-        Lake::open(Arc::new(counting.clone()), bench.world.environment.clone(), "rides").await.unwrap();
+        Lake::open(Arc::new(counting.clone()), bench.world.environment.clone(), &pipeline()).await.unwrap();
     let journal = lake.journal(Role::Lake);
     bench.append(&journal, 1..=5).await;
     let before = counting.calls().len();
@@ -121,7 +122,7 @@ async fn a_put_whose_reply_is_lost_is_recognised_as_done() {
         let faulty = FaultStore::new(bench.store.clone(), move |call: &_| {
             plan(call).filter(|_| !once.swap(true, std::sync::atomic::Ordering::SeqCst))
         });
-        let lake = Lake::open(Arc::new(faulty), bench.world.environment.clone(), "rides").await.unwrap();
+        let lake = Lake::open(Arc::new(faulty), bench.world.environment.clone(), &pipeline()).await.unwrap();
         let journal = lake.journal(Role::Lake);
         bench.append(&journal, 1..=4).await;
         bench.append(&journal, 5..=6).await;
@@ -167,7 +168,7 @@ async fn a_tail_counts_its_age_from_before_the_look_up_and_by_wall_clock() {
     let bench = bench().await;
     let counting = FaultStore::counting(bench.store.clone());
     let lake =
-        Lake::open(Arc::new(counting.clone()), bench.world.environment.clone(), "rides").await.unwrap();
+        Lake::open(Arc::new(counting.clone()), bench.world.environment.clone(), &pipeline()).await.unwrap();
     let journal = lake.journal(Role::Lake);
     bench.append(&journal, 1..=1).await;
     let looked_up = |calls: usize| {
@@ -302,7 +303,7 @@ async fn nothing_is_sent_after_the_deadline() {
     let bench = bench().await;
     let counting = FaultStore::counting(bench.store.clone());
     let lake =
-        Lake::open(Arc::new(counting.clone()), bench.world.environment.clone(), "rides").await.unwrap();
+        Lake::open(Arc::new(counting.clone()), bench.world.environment.clone(), &pipeline()).await.unwrap();
     let journal = lake.journal(Role::Lake);
     let before = counting.calls().len();
     let now = START_MS + HOUR_MS;
@@ -320,7 +321,7 @@ async fn a_store_that_hangs_fails_the_batch_at_the_deadline() {
             (call.operation == Operation::Put && call.key.starts_with("_journal"))
                 .then_some(Fault::CrashBefore)
         });
-        Lake::open(Arc::new(hanging), bench.world.environment.clone(), "rides").await.unwrap()
+        Lake::open(Arc::new(hanging), bench.world.environment.clone(), &pipeline()).await.unwrap()
     };
     let records = Records::range(1..=3);
     let deadline = START_MS + HOUR_MS + 5_000;
@@ -333,9 +334,9 @@ async fn a_store_that_hangs_fails_the_batch_at_the_deadline() {
 async fn a_lake_of_another_pipeline_is_refused_before_anything_is_written() {
     let bench = bench().await;
     let before = bench.store.list("", None, 100).await.unwrap();
-    let error = Lake::open(Arc::new(bench.store.clone()), bench.world.environment.clone(), "adtech")
-        .await
-        .unwrap_err();
+    let other = pipeline_from(&PIPELINE.replace("\"rides\"", "\"adtech\""));
+    let error =
+        Lake::open(Arc::new(bench.store.clone()), bench.world.environment.clone(), &other).await.unwrap_err();
     assert!(error.to_string().contains("rides"), "{error}");
     assert_eq!(bench.store.list("", None, 100).await.unwrap(), before);
 }

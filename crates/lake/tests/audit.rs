@@ -44,7 +44,7 @@ async fn published() -> Bench {
 async fn bench() -> Bench {
     let world = world(None);
     let store = MemoryStore::new(world.clock.clone());
-    let lake = Lake::open(Arc::new(store.clone()), world.environment.clone(), "rides").await.unwrap();
+    let lake = Lake::open(Arc::new(store.clone()), world.environment.clone(), &pipeline()).await.unwrap();
     Bench { world, store, lake }
 }
 
@@ -389,14 +389,14 @@ async fn uploads_that_are_committed_and_not_completed_are_counted_and_no_fault()
     let mut environment = bench.world.environment.clone();
     let dies = |point| Arc::new(DieAt { at: Some((point, 1)), ..DieAt::default() });
     environment.mishaps = dies(FailPoint::PublishAfterCommit);
-    let dying = Lake::open(Arc::new(bench.store.clone()), environment.clone(), "rides").await.unwrap();
+    let dying = Lake::open(Arc::new(bench.store.clone()), environment.clone(), &pipeline()).await.unwrap();
     assert!(dying.publisher(PublishOptions::default()).run(FAR).await.is_err());
     let audit = assert_clean(&bench.store).await;
     let (files, pending) = (audit.tables["ride"].files, audit.pending);
     assert!(pending > 1);
     // One of them has become visible: it is there, and no longer awaited.
     environment.mishaps = dies(FailPoint::PublishAfterComplete);
-    let dying = Lake::open(Arc::new(bench.store.clone()), environment, "rides").await.unwrap();
+    let dying = Lake::open(Arc::new(bench.store.clone()), environment, &pipeline()).await.unwrap();
     assert!(dying.publisher(PublishOptions::default()).run(FAR).await.is_err());
     let audit = assert_clean(&bench.store).await;
     let visible: u64 = audit.tables.values().map(|table| table.files).sum();

@@ -66,7 +66,8 @@ struct Died;
 impl<S: ObjectStore + Clone> Process<'_, S> {
     async fn lake(&mut self) -> Result<&(Lake, Journal), Died> {
         if self.lake.is_none() {
-            let open = Lake::open(Arc::new(self.store.clone()), self.world.environment.clone(), "rides");
+            let pipeline = pipeline_from(HOURLY);
+            let open = Lake::open(Arc::new(self.store.clone()), self.world.environment.clone(), &pipeline);
             let lake = self.store.run(open).await.ok_or(Died)?.expect("the lake opens");
             let journal = lake.journal(Role::Lake);
             self.lake = Some((lake, journal));

@@ -155,7 +155,7 @@ async fn of_two_publishers_one_gives_way() {
     // its commit.
     let slow_store =
         View::of(&store).with_rival(fast, |operation, key| operation == Operation::Put && key == CHECKPOINT);
-    let lake = Lake::open(Arc::new(slow_store), world.environment.clone(), "rides").await.unwrap();
+    let lake = Lake::open(Arc::new(slow_store), world.environment.clone(), &pipeline()).await.unwrap();
     let report = lake.publisher(PublishOptions::default()).run(FAR).await.unwrap();
     assert!(report.gave_way);
     assert_eq!(report.commits, 0);
@@ -175,7 +175,7 @@ async fn a_commit_whose_reply_is_lost_is_recognised_as_done() {
         (call.operation == Operation::Put && call.key == "_tripline/checkpoint.json")
             .then_some(tripline_lake::store::Fault::LoseReply)
     });
-    let lake = Lake::open(Arc::new(faulty), world.environment.clone(), "rides").await.unwrap();
+    let lake = Lake::open(Arc::new(faulty), world.environment.clone(), &pipeline()).await.unwrap();
     let report = publish(&lake).await;
     assert!(!report.gave_way);
     assert_eq!(report.commits, 1);

@@ -12,6 +12,7 @@ mod id;
 pub mod json;
 pub mod partition;
 pub mod pipeline;
+pub mod schema;
 pub mod source;
 pub mod time;
 pub mod time_levels;

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use tripline_kinesis::KinesisError;
-use tripline_lake::identity::IdentityError;
 use tripline_lake::store::{StoreError, open};
-use tripline_lake::{Environment, Lake};
+use tripline_lake::{Environment, Lake, OpenError};
 use tripline_model::pipeline::{Pipeline, PipelineError};
 use tripline_search::{SearchError, SearchSink};
 
@@ -23,7 +22,7 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// The lake must not be used.
     #[error(transparent)]
-    Lake(#[from] IdentityError),
+    Lake(#[from] OpenError),
     /// The search cluster cannot be used as it is set.
     #[error(transparent)]
     Search(#[from] SearchError),
@@ -43,7 +42,7 @@ pub enum StartError {
 pub async fn open_lake(settings: &Settings) -> Result<(Arc<Pipeline>, Lake), StartError> {
     let pipeline = Arc::new(Pipeline::load(&settings.pipeline)?);
     let store = open(&settings.lake, &settings.store).await?;
-    let lake = Lake::open(store, Environment::default(), &pipeline.id).await?;
+    let lake = Lake::open(store, Environment::default(), &pipeline).await?;
     Ok((pipeline, lake))
 }
 

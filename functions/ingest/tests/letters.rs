@@ -95,7 +95,7 @@ impl Bench {
         let clock = Arc::new(VirtualClock(Instant::now()));
         let environment =
             Environment { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Environment::default() };
-        let lake = Lake::open(Arc::new(MemoryStore::default()), environment, "visits").await.unwrap();
+        let lake = Lake::open(Arc::new(MemoryStore::default()), environment, &pipeline).await.unwrap();
         Self { pipeline, lake, cluster: Arc::new(Double(says)), clock }
     }
 

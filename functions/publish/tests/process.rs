@@ -31,7 +31,7 @@ impl Bench {
         let pipeline = Arc::new(Pipeline::load(&repository().join("pipelines/taxi")).unwrap());
         let bench = Self { folder, store, pipeline };
         let store = Arc::new(FolderStore::new(bench.folder.path()).unwrap());
-        let lake = Lake::open(store, Environment::default(), "taxi").await.unwrap();
+        let lake = Lake::open(store, Environment::default(), &bench.pipeline).await.unwrap();
         let ingest = Ingest::new(Arc::clone(&bench.pipeline), &lake, IngestOptions::default());
         for name in samples {
             let event = repository().join("events").join(format!("kinesis-{name}.json"));

@@ -128,12 +128,14 @@ export function ingestStatements(scope: Construct, access: Access, functionArn: 
       `${access.lakeArn}/_tripline/checkpoint.json`,
       `${access.lakeArn}/_tripline/identity.json`,
       `${access.lakeArn}/_tripline/probe/*`,
+      `${access.lakeArn}/_tripline/schemas.json`,
     ]),
     // It has no business in the tables, and what is published is not its to say.
     allow('Append', ['s3:PutObject'], [
       `${access.lakeArn}/_journal/*`,
       `${access.lakeArn}/_tripline/identity.json`,
       `${access.lakeArn}/_tripline/probe/*`,
+      `${access.lakeArn}/_tripline/schemas.json`,
     ]),
     // The objects by which the first use proves the store.
     allow('DropProbe', ['s3:DeleteObject'], `${access.lakeArn}/_tripline/probe/*`),

@@ -7,17 +7,15 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use tripline_lake::checkpoint::CheckpointError;
-use tripline_lake::identity::IdentityError;
 use tripline_lake::invariants::Invariant;
 use tripline_lake::publish::{PublishError, PublishReport};
 use tripline_lake::store::ErrorKind;
-use tripline_lake::{Lake, invariants};
+use tripline_lake::{Lake, OpenError, invariants};
 use tripline_model::pipeline::LatePolicy;
 
 use crate::clock::{HOUR, SECOND};
 use crate::coverage::Feature;
 use crate::freezing::Freezing;
-use crate::rides::PIPELINE;
 use crate::scene::{Scene, must};
 use crate::schedule::INVOCATION;
 
@@ -26,7 +24,7 @@ const LONGEST_NAP: u64 = 10 * HOUR;
 
 /// Why a run ended early.
 enum Failure {
-    Start(IdentityError),
+    Start(OpenError),
     Run(PublishError),
 }
 
@@ -48,8 +46,9 @@ async fn publish_once(scene: &Scene) {
     let number = process.number;
     let deadline_ms = scene.now_ms() + INVOCATION as i64;
     let options = scene.schedule.publish.options.clone();
+    let pipeline = Arc::clone(&scene.schedule.rides.pipeline);
     let run = async move {
-        let lake = Lake::open(Arc::new(process.line), process.environment, PIPELINE)
+        let lake = Lake::open(Arc::new(process.line), process.environment, &pipeline)
             .await
             .map_err(Failure::Start)?;
         lake.publisher(options).run(deadline_ms).await.map_err(Failure::Run)

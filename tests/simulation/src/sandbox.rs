@@ -19,7 +19,6 @@ use crate::coverage::Feature;
 use crate::feeding::Function;
 use crate::freezing::Freezing;
 use crate::mutant::Mutant;
-use crate::rides::PIPELINE;
 use crate::scene::{Scene, must};
 
 /// Lambda's bound on a function's start.
@@ -179,7 +178,7 @@ impl Fleet {
     async fn start(&self) -> Option<Arc<Sandbox>> {
         let Scene { schedule, mutant, .. } = &self.scene;
         let process = self.scene.process(schedule.weather);
-        let open = Lake::open(Arc::new(process.line), process.environment, PIPELINE);
+        let open = Lake::open(Arc::new(process.line), process.environment, &schedule.rides.pipeline);
         let opened = timeout(START, open).await;
         self.scene.trace.note(format_args!(
             "{} starts: {:?}",
@@ -223,7 +222,8 @@ fn ingest(
 /// # Panics
 /// When the lake cannot be opened.
 pub(crate) async fn calm_function(scene: &Scene, function: Function) -> Ingest {
-    let opened = Lake::open(Arc::new(scene.store.memory.clone()), scene.calm(), PIPELINE).await;
+    let pipeline = &scene.schedule.rides.pipeline;
+    let opened = Lake::open(Arc::new(scene.store.memory.clone()), scene.calm(), pipeline).await;
     let lake = opened.expect("a sound store opens");
     let options = IngestOptions { partial_responses: true, ..IngestOptions::default() };
     ingest(function, scene, &lake, Connection::calm(scene), options)

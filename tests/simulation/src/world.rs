@@ -19,7 +19,6 @@ use crate::mapping::Mapping;
 use crate::mutant::Mutant;
 use crate::publisher::{expire_uploads_for_ever, publish_for_ever};
 use crate::reader::read_for_ever;
-use crate::rides::PIPELINE;
 use crate::saboteur::sabotage_for_ever;
 use crate::sandbox::let_requests_land;
 use crate::scene::Scene;
@@ -111,7 +110,9 @@ async fn sign(scene: &Scene) {
         let memory = MemoryStore::new(Arc::new(scene.clock));
         // Not the scene's randomness: only the first schedule of a process comes here.
         let environment = Environment { clock: Arc::new(scene.clock), ..Environment::default() };
-        Lake::open(Arc::new(memory.clone()), environment, PIPELINE).await.expect("a sound store opens");
+        Lake::open(Arc::new(memory.clone()), environment, &scene.schedule.rides.pipeline)
+            .await
+            .expect("a sound store opens");
         memory.get(IDENTITY).await.ok().flatten().expect("a signature").body
     });
     let signature = signature.await.clone();

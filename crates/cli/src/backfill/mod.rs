@@ -112,7 +112,7 @@ pub async fn run(arguments: &BackfillArguments) -> anyhow::Result<ExitCode> {
         println!("{} would be read, {}; nothing was written", files(sources.len()), size(bytes));
         return Ok(ExitCode::SUCCESS);
     }
-    let lake = Lake::open(store, Environment::default(), &pipeline.id).await?;
+    let lake = Lake::open(store, Environment::default(), &pipeline).await?;
     let connected = arguments.sinks.connect(&pipeline, lake.environment()).await?.connected;
     let options = IngestOptions { source_epoch: arguments.source_epoch.clone(), ..IngestOptions::default() };
     let clock = Arc::clone(&lake.environment().clock);

@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 use tripline_lake::checkpoint::{self, CheckpointError};
+use tripline_lake::clock::{Clock as _, SystemClock};
 use tripline_lake::environment::{Entropy as _, SystemEntropy};
 use tripline_lake::identity::{self, IdentityError};
+use tripline_lake::schemas;
 use tripline_lake::store::{
     Completed, Condition, ErrorKind, MIN_PART_BYTES, ObjectStore, ProbeError, Put, StoreError, probe,
 };
 use tripline_model::batch::DEAD_LETTER_TABLE;
 use tripline_model::pipeline::Pipeline;
+use tripline_model::schema::Definition;
 
 use super::findings::Findings;
 use super::{DoctorArguments, bucket};
@@ -31,7 +34,10 @@ pub(super) async fn check(arguments: &DoctorArguments, pipeline: Option<&Pipelin
     }
     findings.ok("lake", format!("{location} can be listed"));
     match pipeline {
-        Some(pipeline) => whose(&*store, &pipeline.id, findings).await,
+        Some(pipeline) => {
+            whose(&*store, &pipeline.id, findings).await;
+            columns(&*store, pipeline, findings).await;
+        }
         None => findings.not_checked("identity", "the pipeline file cannot be used"),
     }
     if arguments.read_only {
@@ -63,6 +69,21 @@ async fn whose(store: &dyn ObjectStore, pipeline: &str, findings: &mut Findings)
         // Said by its identity.
         Err(CheckpointError::OtherPipeline { .. }) => {}
         Err(error) => findings.fail("checkpoint", error.to_string(), ""),
+    }
+}
+
+/// Whether the pipeline's columns fit beside those that are in.
+async fn columns(store: &dyn ObjectStore, pipeline: &Pipeline, findings: &mut Findings) {
+    const ABOUT: &str = "schema";
+    let history = match schemas::history(store).await {
+        Ok(history) => history,
+        Err(error) => return findings.fail(ABOUT, error.to_string(), ""),
+    };
+    let version = pipeline.schema_version;
+    match history.with(&Definition::of(pipeline), SystemClock.now_ms()) {
+        Ok(None) => findings.ok(ABOUT, format!("version {version} is known")),
+        Ok(Some(_)) => findings.ok(ABOUT, format!("version {version} is new, and fits")),
+        Err(refused) => findings.fail(ABOUT, refused.to_string(), "`tripline schema` lists what differs"),
     }
 }
 

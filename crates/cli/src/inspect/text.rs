@@ -7,6 +7,7 @@ use tripline_lake::checkpoint::Checkpoint;
 use tripline_lake::inspect::{FileFacts, Inspected};
 use tripline_lake::journal::entry::{Header, Totals};
 use tripline_lake::redrive::{Redrive, RedriveState};
+use tripline_model::schema::{ColumnDefinition, History, Version};
 use tripline_model::time::rfc3339;
 
 use crate::text::{grouped, size};
@@ -36,6 +37,10 @@ pub(super) fn of(name: &str, bytes: u64, inspected: &Inspected) -> String {
             out.title(name, "identity of a lake");
             out.line("pipeline", pipeline);
             out.line("proved at", location);
+        }
+        Inspected::Schemas(found) => {
+            out.title(name, "versions of a pipeline's columns");
+            schemas(&mut out, found);
         }
         Inspected::Redrive(found) => {
             out.title(name, &format!("redrive {} of dead letters", found.number));
@@ -82,6 +87,17 @@ impl Lines {
         }
         for (reason, count) in &totals.dead_letter_reasons {
             self.line("dead letters", format_args!("{reason}: {}", grouped(*count)));
+        }
+    }
+}
+
+fn schemas(out: &mut Lines, history: &History) {
+    for Version { seen_at_ms, definition } in &history.versions {
+        out.line("version", format_args!("{}, seen first at {}", definition.version, rfc3339(*seen_at_ms)));
+        for (name, table) in &definition.tables {
+            let column = |column: &ColumnDefinition| format!("{} {}", column.name, column.kind.name());
+            let columns: Vec<String> = table.columns.iter().map(column).collect();
+            out.line("table", format_args!("{name}: {}", columns.join(", ")));
         }
     }
 }

@@ -91,7 +91,7 @@ pub async fn run(arguments: &RedriveArguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
         return letters::list(&*store).await;
     }
-    let lake = Lake::open(Arc::clone(&store), Environment::default(), &pipeline.id).await?;
+    let lake = Lake::open(Arc::clone(&store), Environment::default(), &pipeline).await?;
     let senders = Senders::new(&pipeline, &lake, &arguments.sinks).await?;
     match &arguments.failed_batches {
         Some(url) => {

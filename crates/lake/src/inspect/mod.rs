@@ -6,6 +6,7 @@ mod rows;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
+use tripline_model::schema::History;
 
 pub use file::{ColumnFacts, FileFacts, RowGroupFacts};
 
@@ -14,6 +15,7 @@ use crate::identity::Identity;
 use crate::journal::damage;
 use crate::journal::entry::{Entry, EntryError, Header, MAGIC};
 use crate::redrive::Redrive;
+use crate::schemas::Schemas;
 
 /// Begins and ends a Parquet file.
 const PARQUET: &[u8] = b"PAR1";
@@ -45,6 +47,8 @@ pub enum Inspected {
         /// Where the store's conditions were proved.
         location: String,
     },
+    /// The versions of the pipeline's columns.
+    Schemas(History),
     /// A redrive of dead letters.
     Redrive(Box<Redrive>),
 }
@@ -54,7 +58,9 @@ pub enum Inspected {
 #[non_exhaustive]
 pub enum InspectError {
     /// It is nothing that a lake holds.
-    #[error("it is no journal entry, published file, checkpoint, identity or redrive: {0}")]
+    #[error(
+        "it is no journal entry, published file, checkpoint, identity, history of schemas or redrive: {0}"
+    )]
     Unknown(String),
     /// It begins as a journal entry does.
     #[error("a damaged journal entry: {source}; {place}")]
@@ -142,6 +148,10 @@ fn json(bytes: &Bytes) -> Result<Inspected, InspectError> {
         let redrive =
             Redrive::parse(bytes).map_err(|reason| InspectError::Json { what: "redrive", reason })?;
         return Ok(Inspected::Redrive(Box::new(redrive)));
+    }
+    if has(["format", "versions"]) {
+        let Schemas { history, .. } = read(bytes, "history of schemas")?;
+        return Ok(Inspected::Schemas(history));
     }
     if has(["pipeline", "location"]) {
         let Identity { pipeline, location, .. } = read(bytes, "identity")?;

@@ -147,7 +147,7 @@ impl ObjectStore for View {
 }
 
 pub async fn open(store: impl ObjectStore, world: &World) -> Lake {
-    Lake::open(Arc::new(store), world.environment.clone(), "rides").await.unwrap()
+    Lake::open(Arc::new(store), world.environment.clone(), &pipeline()).await.unwrap()
 }
 
 pub async fn bench() -> (World, MemoryStore, Lake) {

@@ -101,6 +101,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use event::table_metadata;
 pub use event_time::{EventTime, EventTimeFrom, LatePolicy};
@@ -255,7 +256,8 @@ pub enum DefaultValue {
 }
 
 /// Type of a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FieldType {
     /// `bool`: `true` or `false`.
     Bool,
@@ -369,7 +371,8 @@ pub enum PartitionSource {
 }
 
 /// A part of a time, UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TimePart {
     /// Four digits.
     Year,
@@ -379,6 +382,23 @@ pub enum TimePart {
     Day,
     /// `00` to `23`.
     Hour,
+}
+
+impl TimePart {
+    /// Every part, with its name in a pipeline file.
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("year", Self::Year), ("month", Self::Month), ("day", Self::Day), ("hour", Self::Hour)];
+
+    /// Its name in a pipeline file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Year => "year",
+            Self::Month => "month",
+            Self::Day => "day",
+            Self::Hour => "hour",
+        }
+    }
 }
 
 impl Pipeline {

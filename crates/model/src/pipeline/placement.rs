@@ -82,14 +82,8 @@ pub(super) fn read_partition(
     section.needs("name", faults, "name the level");
     let name = section.text("name", faults);
     let field = section.text("field", faults);
-    let parts = [
-        ("year", TimePart::Year),
-        ("month", TimePart::Month),
-        ("day", TimePart::Day),
-        ("hour", TimePart::Hour),
-    ];
     let has_time = section.has("time");
-    let time = section.choice("time", &parts, faults);
+    let time = section.choice("time", &TimePart::NAMES, faults);
     let mapped = section.section("slugs", faults).entries();
     if let Some(name) = &name {
         if is_folder_name(name.value) {

@@ -144,8 +144,9 @@ impl Bench {
     pub async fn of(pipeline: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(FolderStore::new(folder.path()).unwrap());
-        let lake = Lake::open(store, Environment::default(), "taxi").await.unwrap();
-        Self { folder, lake, pipeline: Arc::new(Pipeline::load(pipeline).unwrap()) }
+        let pipeline = Arc::new(Pipeline::load(pipeline).unwrap());
+        let lake = Lake::open(store, Environment::default(), &pipeline).await.unwrap();
+        Self { folder, lake, pipeline }
     }
 
     /// A cold function that answers as its mapping is said to take it.

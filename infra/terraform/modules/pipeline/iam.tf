@@ -245,7 +245,7 @@ resource "aws_iam_role_policy" "ingest" {
           Action = "s3:GetObject"
           Resource = [
             "${local.lake_arn}/_journal/*", "${local.lake_arn}/_tripline/checkpoint.json", "${local.lake_arn}/_tripline/identity.json",
-            "${local.lake_arn}/_tripline/probe/*",
+            "${local.lake_arn}/_tripline/probe/*", "${local.lake_arn}/_tripline/schemas.json",
           ]
         },
         {
@@ -253,7 +253,10 @@ resource "aws_iam_role_policy" "ingest" {
           Sid      = "Append"
           Effect   = "Allow"
           Action   = "s3:PutObject"
-          Resource = ["${local.lake_arn}/_journal/*", "${local.lake_arn}/_tripline/identity.json", "${local.lake_arn}/_tripline/probe/*"]
+          Resource = [
+            "${local.lake_arn}/_journal/*", "${local.lake_arn}/_tripline/identity.json", "${local.lake_arn}/_tripline/probe/*",
+            "${local.lake_arn}/_tripline/schemas.json",
+          ]
         },
         {
           # The objects by which the first use proves the store.

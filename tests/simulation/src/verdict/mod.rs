@@ -36,7 +36,8 @@ pub(crate) async fn judge(scene: &Scene, stream: &Stream, mappings: &[Mapping]) 
 }
 
 async fn publish_the_rest(scene: &Scene) {
-    let opened = Lake::open(Arc::new(scene.store.memory.clone()), scene.calm(), PIPELINE).await;
+    let pipeline = &scene.schedule.rides.pipeline;
+    let opened = Lake::open(Arc::new(scene.store.memory.clone()), scene.calm(), pipeline).await;
     let lake = opened.unwrap_or_else(|error| panic!("the lake does not open: {error}"));
     let event_time = scene.schedule.publish.options.event_time.clone();
     let options = PublishOptions { event_time, ..PublishOptions::default() };

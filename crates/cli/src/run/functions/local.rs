@@ -55,7 +55,7 @@ impl Local {
         if let Some(mishaps) = mishaps {
             environment.mishaps = mishaps;
         }
-        let lake = Lake::open(Arc::clone(&store), environment.clone(), &pipeline.id).await?;
+        let lake = Lake::open(Arc::clone(&store), environment.clone(), &pipeline).await?;
         let sinks = sinks.connect(&pipeline, &environment).await?;
         let ingest = start_ingest(&pipeline, &lake, &sinks, &source_epoch);
         Ok(Self { pipeline, store, environment, lake, sinks, format, source_epoch, ingest })
@@ -140,7 +140,7 @@ impl Local {
     /// A fresh process in place of one that died: nothing is remembered.
     async fn revive(&mut self, counts: &mut Delivered) -> anyhow::Result<()> {
         counts.deaths += 1;
-        self.lake = Lake::open(Arc::clone(&self.store), self.environment.clone(), &self.pipeline.id).await?;
+        self.lake = Lake::open(Arc::clone(&self.store), self.environment.clone(), &self.pipeline).await?;
         self.ingest = start_ingest(&self.pipeline, &self.lake, &self.sinks, &self.source_epoch);
         Ok(())
     }
