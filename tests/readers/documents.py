@@ -50,11 +50,16 @@ def blocks(*languages, documents=DOCUMENTS):
 
 
 def inline_code(documents=MANUALS):
-    """What stands between backticks within lines, with its place."""
+    """What stands between backticks outside of blocks, with the place where its paragraph begins."""
     for document in documents:
-        for place, line in _read(document)[1]:
-            for code in re.findall(r"`([^`]+)`", line):
-                yield place, code
+        place, paragraph = None, ""
+        for line_place, line in [*_read(document)[1], (None, "")]:
+            if line.strip():
+                place, paragraph = place or line_place, paragraph + line
+                continue
+            for code in re.findall(r"`([^`]+)`", paragraph):
+                yield place, " ".join(code.split())
+            place, paragraph = None, ""
 
 
 def commands(block):

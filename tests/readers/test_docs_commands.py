@@ -16,8 +16,8 @@ from documents import DOCS, MANUALS, blocks, commands, inline_code
 ELSEWHERE = re.compile(
     r"s3://|https?://|…|/tmp/|--(kinesis|kafka|stream|stream-name|bucket|postgres|domain|function|every)\b"
 )
-# Options in the documents that are not the tool's.
-OTHERS = {"--features": "cargo's", "--test": "cargo's", "--env-file": "cargo lambda's"}
+# Options in the documents that are cargo's.
+OTHERS = {"--features", "--workspace", "--test", "--env-file"}
 
 
 def options(command):
@@ -58,7 +58,7 @@ def test_options_within_lines_are_those_of_a_command(known):
             assert words[1] in known, f"{place}: there is no `tripline {words[1]}`"
             allowed = known[words[1]]
         elif words[0].startswith("--"):
-            allowed = every | OTHERS.keys()
+            allowed = every | OTHERS
         else:
             continue
         named += 1
