@@ -76,8 +76,10 @@ def test_a_query_for_athena_is_its_sql_and_finds_rows_in_duckdb_too(block, table
     [query] = sqlglot.parse(block.text, dialect="athena")
     assert isinstance(query, exp.Select), block.place
     # The runbook's month is an example.
-    found = tables.execute(block.text.replace("year = 2026 AND month = 11", "true")).fetchall()
-    assert found, block.place
+    text = block.text.replace("year = 2026 AND month = 11", "true")
+    # A count of nothing is a row as well.
+    found = tables.execute(f"SELECT count(*) FROM ({text}) AS found WHERE found::VARCHAR NOT LIKE '{{%: 0}}'").fetchone()
+    assert found > (0,), block.place
 
 
 @pytest.mark.parametrize("block", in_duckdb(), ids=lambda block: block.place)
