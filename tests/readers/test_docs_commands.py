@@ -90,7 +90,7 @@ def desk(tmp_path_factory):
     tripline("generate", "--pipeline", TAXI, "--limit", 50, "--output", desk / "trips.jsonl")
     tripline("generate", "--pipeline", TAXI, "--limit", 50, "--seed", 2, "--output", desk / "trips" / "trips.jsonl")
     tripline("generate", "--pipeline", TAXI, "--limit", 50, "--seed", 3, "--output", desk / "more" / "trips.jsonl")
-    sample = next(SAMPLE.glob("*.csv"))
+    [sample] = SAMPLE.glob("yellow_*.csv")
     lines = sample.read_bytes().splitlines(keepends=True)[:51]
     (desk / "more-trips.csv.gz").write_bytes(gzip.compress(b"".join(lines)))
     for file in (desk / "yellow_tripdata_2019-03.parquet", desk / "tlc" / "yellow_tripdata_2019-03.parquet"):
