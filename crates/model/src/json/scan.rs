@@ -23,6 +23,8 @@ const fn is_special(byte: u8) -> bool {
 }
 
 /// How many bytes from `at` on are neither quote, backslash nor control character.
+// Every string of an event passes here: a call would cost more than a short run.
+#[inline]
 fn plain_run(text: &[u8], at: usize) -> usize {
     let bytes = text.get(at..).unwrap_or_default();
     let mut run = 0;
