@@ -12,7 +12,7 @@ use support::*;
 use tripline_lake::layout::SCHEMAS;
 use tripline_lake::publish::PublishOptions;
 use tripline_lake::schemas::{SchemaError, history};
-use tripline_lake::store::{Condition, Fault, FaultStore, MemoryStore, ObjectStore, Operation};
+use tripline_lake::store::{Condition, Fault, FaultStore, MemoryStore, ObjectStore, Operation, Put};
 use tripline_lake::{Lake, OpenError, Role};
 use tripline_model::pipeline::Pipeline;
 
@@ -162,10 +162,10 @@ async fn a_history_that_cannot_be_read_is_told_with_what_to_do() {
     let world = world(None);
     let store = MemoryStore::new(world.clock.clone());
     open(&world, store.clone(), &pipeline()).await.unwrap();
-    let tag = store.head(SCHEMAS).await.unwrap().unwrap().tag;
     for body in ["{", "{\"format\": 2, \"versions\": []}"] {
-        let tag = store.head(SCHEMAS).await.unwrap().map_or(tag.clone(), |meta| meta.tag);
-        store.put(SCHEMAS, Bytes::from(body), Condition::Matches(tag)).await.unwrap();
+        let tag = store.head(SCHEMAS).await.unwrap().unwrap().tag;
+        let put = store.put(SCHEMAS, Bytes::from(body), Condition::Matches(tag)).await.unwrap();
+        assert!(matches!(put, Put::Stored { .. }));
         let error = open(&world, store.clone(), &pipeline()).await.unwrap_err().to_string();
         assert!(error.contains(SCHEMAS) && error.contains("restore the object"), "{error}");
     }
