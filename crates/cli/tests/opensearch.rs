@@ -125,7 +125,12 @@ fn a_refused_document_whose_record_the_pipeline_no_longer_takes_stays_a_letter_o
     assert_eq!((documents(node, index), desk.seen()), (0, (1, 1)));
 
     let sound = std::fs::read_to_string(desk.path("pipeline/pipeline.toml")).unwrap();
-    let stricter = sound.replace("\"payment_type\", type = \"int32\"", "\"payment_type\", type = \"bool\"");
+    let stricter = sound
+        .replace(
+            "\"payment_type\", type = \"int32\"",
+            "\"is_paid\", from = \"payment_type\", type = \"bool\"",
+        )
+        .replace("schema_version = 1", "schema_version = 2");
     assert_ne!(stricter, sound);
     desk.write("pipeline/pipeline.toml", &stricter);
     let sent = desk.tripline("redrive", &search, 0);

@@ -46,9 +46,9 @@ fn dead_letters_become_rows_once_the_pipeline_takes_them_and_are_sent_once() {
     for part in ["11 dead letters would be sent", "10  decode  wrong-type", "1  decode  not-json"] {
         assert!(preview.contains(part), "{part} is not in:\n{preview}");
     }
-    // Mended: vendors are texts now.
+    // Mended: vendors are texts, in a column of their own, since there are files with numbers.
     let mended = PIPELINE
-        .replace("\"vendor\", type = \"int32\"", "\"vendor\", type = \"string\"")
+        .replace("\"vendor\", type = \"int32\"", "\"vendor_name\", from = \"vendor\", type = \"string\"")
         .replace("schema_version = 1", "schema_version = 2");
     desk.write("pipeline/pipeline.toml", &mended);
     let none = desk.tripline("redrive", &["--reason", "bad-datetime"], 0);

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::process::Command;
+
 use serde_json::Value;
 use support::{Desk, said};
 
@@ -74,7 +76,8 @@ fn columns_change_and_rows_of_both_versions_are_there_once() {
     desk.run("more.jsonl");
     assert_eq!(desk.rows(["trip"]), [15]);
     assert!(desk.tripline("schema", &[], 0).contains("version 2, which is known"));
-    let told = desk.tripline("inspect", &["_tripline/schemas.json"], 0);
+    let mut inspect = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    let told = said(inspect.args(["inspect", "_tripline/schemas.json", "--lake"]).arg(desk.path("lake")), 0);
     assert!(told.contains("version       2, seen first at ") && told.contains("fee float64"), "{told}");
 }
 

@@ -10,6 +10,7 @@ mod request;
 
 use serde::Serialize;
 use tripline_lake::journal::JournalError;
+use tripline_search::Why;
 use tripline_stream::response::BatchResponse;
 
 use read::OpenObject;
@@ -173,9 +174,9 @@ impl Ingest {
             let record = records.get(from).map(|record| record.position).unwrap_or_default();
             let failed = Failed { partition, record, from, cause };
             let is_late = match &failed.cause {
-                Cause::Journal(JournalError::Deadline { .. }) => true,
+                Cause::Journal(JournalError::Deadline { .. }) | Cause::Search(Why::TimeUp { .. }) => true,
                 Cause::Refused(_) => false,
-                // A sink that tried until the time was up may take the rest in the next invocation.
+                // A stream that was tried until the time was up may take the rest in the next invocation.
                 _ => work.is_over(now_ms),
             };
             let result = if is_late {

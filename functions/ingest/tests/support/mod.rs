@@ -178,7 +178,7 @@ impl Bench {
     pub async fn audit(&self) -> Audit {
         self.lake.publisher(PublishOptions::default()).run(FAR).await.unwrap();
         let schema_of = |table: &str| self.pipeline.schema(table);
-        let audit = audit(&**self.lake.store(), "taxi", &schema_of).await.unwrap();
+        let audit = audit(&**self.lake.store(), &self.pipeline.id, &schema_of).await.unwrap();
         assert!(audit.is_clean(), "{:#?}", audit.faults);
         audit
     }
