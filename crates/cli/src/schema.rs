@@ -1,7 +1,7 @@
 //! `tripline schema`: whether a pipeline's columns fit beside those that are in a lake, before they are deployed.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -80,7 +80,7 @@ pub async fn run(arguments: &SchemaArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn load(folder: &PathBuf) -> anyhow::Result<Pipeline> {
+fn load(folder: &Path) -> anyhow::Result<Pipeline> {
     Pipeline::load(folder).with_context(|| format!("the pipeline in {} cannot be used", folder.display()))
 }
 

@@ -1,5 +1,5 @@
 //! Which versions fit beside which.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::*;
 use crate::pipeline::Pipeline;
