@@ -77,8 +77,6 @@ advertised.listeners=$listeners
 listener.security.protocol.map=$protocols
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$DATA/logs
-# By their own timestamps records of tests are years old, and would be deleted by and by.
-log.retention.ms=-1
 num.partitions=4
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1

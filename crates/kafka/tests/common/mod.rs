@@ -52,7 +52,8 @@ pub(crate) fn event(index: usize) -> Outgoing<'static> {
 pub(crate) async fn create(servers: &str, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
-    let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    // By their own timestamps some records are decades old: a broker would delete them within seconds of its start.
+    let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     for (name, value) in settings {
         new = new.set(name, value);
     }
