@@ -250,9 +250,9 @@ resource "aws_iam_role_policy" "ingest" {
         },
         {
           # It has no business in the tables, and what is published is not its to say.
-          Sid      = "Append"
-          Effect   = "Allow"
-          Action   = "s3:PutObject"
+          Sid    = "Append"
+          Effect = "Allow"
+          Action = "s3:PutObject"
           Resource = [
             "${local.lake_arn}/_journal/*", "${local.lake_arn}/_tripline/identity.json", "${local.lake_arn}/_tripline/probe/*",
             "${local.lake_arn}/_tripline/schemas.json",
