@@ -240,6 +240,10 @@ impl RunArguments {
 struct Run {
     mapping: Mapping,
     /// What the pipeline is called, or the function.
+    #[cfg_attr(
+        not(feature = "kafka"),
+        expect(dead_code, reason = "only a consumer group is named after it")
+    )]
     name: String,
     batch_size: usize,
     /// `None`: publishing is left to others.
