@@ -62,6 +62,14 @@ def inline_code(documents=MANUALS):
             place, paragraph = None, ""
 
 
+def evaluate(block):
+    """Runs a block of Python. Returns the value of its last line."""
+    *before, last = block.text.strip().splitlines()
+    scope = {}
+    exec("\n".join(before), scope)
+    return eval(last, scope)
+
+
 def commands(block):
     """The calls of `tripline` in a block of commands, each a list of words, in their order."""
     text = block.text.replace("\\\n", " ").replace("cargo run -p tripline-cli -- ", "tripline ")

@@ -1,7 +1,6 @@
 """Queries in the documents: run by DuckDB over lakes of the samples, and read by a parser of Athena's SQL."""
 
 import json
-import os
 import re
 import shutil
 
@@ -11,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 
 from conftest import ROOT, TAXI, run, tripline
-from documents import DOCS, blocks
+from documents import DOCS, blocks, evaluate
 
 ADTECH = ROOT / "pipelines" / "adtech"
 ATHENA = [DOCS / "athena.md", ROOT / "infra" / "README.md"]
@@ -28,26 +27,17 @@ def in_duckdb():
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
+def desk(tmp_path_factory, daily):
     """A folder with the lakes that the documents name: the demos', and one of the sample events."""
     desk = tmp_path_factory.mktemp("queries")
     demo = desk / "target" / "demo-lake"
-    run(demo, pipeline=daily(desk))
+    run(demo, pipeline=daily)
     run(desk / "adtech", pipeline=ADTECH, source=ADTECH / "sample")
     for table in ("impressions", "clicks"):
         shutil.copytree(desk / "adtech" / table, demo / table)
     for events in ("kinesis-trips", "kinesis-poison", "kinesis-late"):
         run(desk / "lake", source=ROOT / "events" / f"{events}.json")
     return desk
-
-
-def daily(folder):
-    """The taxi pipeline with days for hours: the demo's rows in a tenth of its files."""
-    made = folder / "pipeline"
-    shutil.copytree(TAXI, made, ignore=shutil.ignore_patterns("sample"))
-    file = made / "pipeline.toml"
-    file.write_text(file.read_text().replace('  { name = "hour", time = "hour" },\n', ""))
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +97,7 @@ def test_hours_beside_their_marks_have_what_was_announced(desk, monkeypatch):
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.place)
 def test_python_finds_rows(block, desk, monkeypatch):
     monkeypatch.chdir(desk)
-    *before, last = block.text.strip().splitlines()
-    scope = {}
-    exec("\n".join(before), scope)
-    found = eval(last, scope)
+    found = evaluate(block)
     assert (found if isinstance(found, int) else len(found)) > 0, block.place
 
 

@@ -1,13 +1,12 @@
 """Files of two versions of a pipeline are one table to other readers."""
 
-import re
-
 import duckdb
 import pyarrow
 import pyarrow.dataset
 import pytest
 
-from conftest import ROOT, audit, run, tripline
+from conftest import audit, run, tripline
+from documents import DOCS, blocks, evaluate
 
 FIRST = """\
 id = "trips"
@@ -91,15 +90,11 @@ def test_the_views_of_ddl_read_both(lake):
 
 
 def test_pyarrow_reads_both_as_the_document_says(lake, tmp_path, monkeypatch):
-    text = (ROOT / "docs" / "schema-change.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (block,) = blocks("python", documents=[DOCS / "schema-change.md"])
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "demo-lake").symlink_to(lake)
     monkeypatch.chdir(tmp_path)
-    *before, last = block.strip().splitlines()
-    scope = {}
-    exec("\n".join(before), scope)
-    table = eval(last, scope)
+    table = evaluate(block)
     assert table.schema.field("seats").type == pyarrow.int64()
     names = ["trip_id", "seats", "note", "fee", "zone"]
     checked(zip(*(table.column(name).to_pylist() for name in names), strict=True))

@@ -10,7 +10,7 @@ use tripline_lake::clock::{Clock as _, SystemClock};
 use tripline_lake::identity::{self, IdentityError};
 use tripline_lake::schemas;
 use tripline_model::pipeline::Pipeline;
-use tripline_model::schema::{Change, Definition, History, Refused, changes};
+use tripline_model::schema::{Change, Definition, Fit, History, Refused, Version, changes};
 use tripline_model::time::rfc3339;
 
 use crate::lake::StoreArguments;
@@ -40,13 +40,7 @@ struct Judged {
     history: History,
     /// What differs from the newest of the versions before it.
     changes: Vec<Change>,
-    verdict: Verdict,
-}
-
-enum Verdict {
-    Known,
-    Fits,
-    Refused(Refused),
+    verdict: Result<Fit, Refused>,
 }
 
 /// Says whether the columns fit. Exit code 1: they do not. Nothing is written.
@@ -56,7 +50,7 @@ enum Verdict {
 pub async fn run(arguments: &SchemaArguments) -> anyhow::Result<ExitCode> {
     let pipeline = load(&arguments.pipeline)?;
     let history = match (&arguments.against, &arguments.lake) {
-        (Some(older), _) => alone(&Definition::of(&load(older)?)),
+        (Some(older), _) => alone(Definition::of(&load(older)?)),
         (None, Some(lake)) => {
             let store = arguments.stores.open(lake).await?;
             match identity::expect(&*store, &pipeline.id).await {
@@ -74,10 +68,7 @@ pub async fn run(arguments: &SchemaArguments) -> anyhow::Result<ExitCode> {
     } else {
         print!("{}", judged.text());
     }
-    Ok(match judged.verdict {
-        Verdict::Known | Verdict::Fits => ExitCode::SUCCESS,
-        Verdict::Refused(_) => ExitCode::FAILURE,
-    })
+    Ok(if judged.verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn load(folder: &Path) -> anyhow::Result<Pipeline> {
@@ -85,20 +76,15 @@ fn load(folder: &Path) -> anyhow::Result<Pipeline> {
 }
 
 /// A history of one version.
-fn alone(definition: &Definition) -> History {
-    let now_ms = SystemClock.now_ms();
-    History::default().with(definition, now_ms).ok().flatten().unwrap_or_default()
+fn alone(definition: Definition) -> History {
+    History { versions: vec![Version { seen_at_ms: SystemClock.now_ms(), definition }] }
 }
 
 fn judge(definition: Definition, history: History) -> Judged {
-    let before = history.versions.iter().rev().map(|version| &version.definition);
-    let before = before.clone().find(|known| known.version < definition.version);
+    let mut newest_first = history.versions.iter().rev().map(|version| &version.definition);
+    let before = newest_first.find(|known| known.version < definition.version);
     let changes = before.map(|before| changes(before, &definition)).unwrap_or_default();
-    let verdict = match history.with(&definition, SystemClock.now_ms()) {
-        Ok(None) => Verdict::Known,
-        Ok(Some(_)) => Verdict::Fits,
-        Err(refused) => Verdict::Refused(refused),
-    };
+    let verdict = history.check(&definition);
     Judged { definition, history, changes, verdict }
 }
 
@@ -120,14 +106,14 @@ impl Judged {
         }
         let version = self.definition.version;
         match &self.verdict {
-            Verdict::Known => {
+            Ok(Fit::Known) => {
                 let _ = writeln!(out, "the pipeline has version {version}, which is known");
             }
-            Verdict::Fits => {
+            Ok(Fit::New) => {
                 let _ = writeln!(out, "the pipeline has version {version}, which is new and fits");
                 list(&mut out, &self.changes);
             }
-            Verdict::Refused(refused) => {
+            Err(refused) => {
                 let _ = writeln!(out, "the pipeline has version {version}, which is REFUSED");
                 for reason in reasons(refused) {
                     let _ = writeln!(out, "  {reason}");
@@ -138,14 +124,10 @@ impl Judged {
     }
 
     fn json(&self) -> Value {
-        let verdict = match &self.verdict {
-            Verdict::Known => "known",
-            Verdict::Fits => "fits",
-            Verdict::Refused(_) => "refused",
-        };
-        let reasons = match &self.verdict {
-            Verdict::Refused(refused) => reasons(refused),
-            _ => Vec::new(),
+        let (verdict, reasons) = match &self.verdict {
+            Ok(Fit::Known) => ("known", Vec::new()),
+            Ok(Fit::New) => ("fits", Vec::new()),
+            Err(refused) => ("refused", reasons(refused)),
         };
         let changes: Vec<String> = self.changes.iter().map(Change::to_string).collect();
         json!({

@@ -89,11 +89,10 @@ pub(crate) async fn read(store: &dyn ObjectStore) -> Result<Known, SchemaError> 
 /// [`SchemaError`] when they do not fit, or it cannot be told.
 pub(crate) async fn admit(
     store: &dyn ObjectStore,
-    known: Known,
+    mut known: Known,
     definition: &Definition,
     now_ms: i64,
 ) -> Result<(), SchemaError> {
-    let mut known = known;
     for _ in 0..RIVALS {
         let next = known.history.with(definition, now_ms);
         let next = next.map_err(|refused| SchemaError::Refused { location: store.location(), refused })?;

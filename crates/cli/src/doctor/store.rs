@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use tripline_lake::checkpoint::{self, CheckpointError};
-use tripline_lake::clock::{Clock as _, SystemClock};
 use tripline_lake::environment::{Entropy as _, SystemEntropy};
 use tripline_lake::identity::{self, IdentityError};
 use tripline_lake::schemas;
@@ -11,7 +10,7 @@ use tripline_lake::store::{
 };
 use tripline_model::batch::DEAD_LETTER_TABLE;
 use tripline_model::pipeline::Pipeline;
-use tripline_model::schema::Definition;
+use tripline_model::schema::{Definition, Fit};
 
 use super::findings::Findings;
 use super::{DoctorArguments, bucket};
@@ -80,9 +79,9 @@ async fn columns(store: &dyn ObjectStore, pipeline: &Pipeline, findings: &mut Fi
         Err(error) => return findings.fail(ABOUT, error.to_string(), ""),
     };
     let version = pipeline.schema_version;
-    match history.with(&Definition::of(pipeline), SystemClock.now_ms()) {
-        Ok(None) => findings.ok(ABOUT, format!("version {version} is known")),
-        Ok(Some(_)) => findings.ok(ABOUT, format!("version {version} is new, and fits")),
+    match history.check(&Definition::of(pipeline)) {
+        Ok(Fit::Known) => findings.ok(ABOUT, format!("version {version} is known")),
+        Ok(Fit::New) => findings.ok(ABOUT, format!("version {version} is new, and fits")),
         Err(refused) => findings.fail(ABOUT, refused.to_string(), "`tripline schema` lists what differs"),
     }
 }

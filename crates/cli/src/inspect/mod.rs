@@ -16,8 +16,8 @@ use crate::lake::StoreArguments;
 /// Arguments of `tripline inspect`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct InspectArguments {
-    /// A journal entry, a published file, a checkpoint, an identity, a history of schemas or a redrive: a file, s3://bucket/key, or with
-    /// --lake a key of that lake.
+    /// A journal entry, a published file, a checkpoint, an identity, a history of schemas or a redrive: a file,
+    /// s3://bucket/key, or with --lake a key of that lake.
     #[arg(value_name = "FILE|URL|KEY")]
     object: String,
     /// The lake that keys are of: a folder, file:///folder or s3://bucket/prefix.

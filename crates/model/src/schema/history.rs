@@ -23,6 +23,15 @@ pub struct Version {
     pub definition: Definition,
 }
 
+/// How a version that may be at work stands to a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is a part of it.
+    Known,
+    /// It is not, and fits beside all that are.
+    New,
+}
+
 /// A version may not be at work in a lake.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -70,7 +79,7 @@ fn listed<T: fmt::Display>(all: &[T]) -> String {
 }
 
 impl History {
-    /// Whether a version may be at work beside all that have been: the history with it, or `None` where it is known.
+    /// Whether a version may be at work beside all that have been.
     ///
     /// A version is compared with each of the others, not with its neighbours alone: a column that was removed may
     /// come back, though not as something else. An older version than the newest is no fault, as functions are
@@ -78,21 +87,16 @@ impl History {
     ///
     /// # Errors
     /// [`Refused`] with everything that stands against it.
-    pub fn with(&self, definition: &Definition, now_ms: i64) -> Result<Option<Self>, Refused> {
+    pub fn check(&self, definition: &Definition) -> Result<Fit, Refused> {
         let version = definition.version;
-        let place = self.versions.binary_search_by_key(&version, |known| known.definition.version);
-        let place = match place {
-            Ok(known) => {
-                let known = self.versions.get(known).map(|known| changes(&known.definition, definition));
-                let changes = known.unwrap_or_default();
-                return if changes.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(Refused::Redefined { version, changes })
-                };
-            }
-            Err(place) => place,
-        };
+        if let Some(known) = self.versions.iter().find(|known| known.definition.version == version) {
+            let changes = changes(&known.definition, definition);
+            return if changes.is_empty() {
+                Ok(Fit::Known)
+            } else {
+                Err(Refused::Redefined { version, changes })
+            };
+        }
         let mut conflicts: Vec<Conflict> = Vec::new();
         // The newest version first, so that what several versions stand against is told of the nearest.
         for known in self.versions.iter().rev() {
@@ -102,10 +106,19 @@ impl History {
                 }
             }
         }
-        if !conflicts.is_empty() {
-            return Err(Refused::Incompatible { version, conflicts });
+        if conflicts.is_empty() { Ok(Fit::New) } else { Err(Refused::Incompatible { version, conflicts }) }
+    }
+
+    /// The history with a version that was seen at `now_ms`, or `None` where it is known.
+    ///
+    /// # Errors
+    /// [`Refused`], as [`Self::check`] says.
+    pub fn with(&self, definition: &Definition, now_ms: i64) -> Result<Option<Self>, Refused> {
+        if self.check(definition)? == Fit::Known {
+            return Ok(None);
         }
         let mut next = self.clone();
+        let place = self.versions.partition_point(|known| known.definition.version < definition.version);
         next.versions.insert(place, Version { seen_at_ms: now_ms, definition: definition.clone() });
         Ok(Some(next))
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Change, ChangeKind, changes};
-pub use history::{Conflict, History, Refused, Version};
+pub use history::{Conflict, Fit, History, Refused, Version};
 
 use crate::pipeline::{Event, EventKind, FieldType, PartitionKey, PartitionSource, Pipeline, TimePart};
 
