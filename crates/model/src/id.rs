@@ -41,7 +41,7 @@ pub(crate) fn push_id(
     id: &mut String,
 ) {
     let start = id.len();
-    let cells = || values.event.id.iter().filter_map(|&field| values.cells.get(field));
+    let cells = || values.event.id.iter().filter_map(|&field| values.cell(field));
     match values.event.id.as_slice() {
         [_] => cells().for_each(|cell| push_cell(id, cell)),
         [] => {}

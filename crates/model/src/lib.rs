@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod decode;
+mod digits;
 pub mod document;
 pub mod forward;
 mod id;

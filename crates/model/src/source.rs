@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::digits;
+
 /// A position in a source partition: a Kinesis sequence number, a Kafka offset or a line number.
 ///
 /// Positions are non-negative integers of up to 76 decimal digits (Kinesis uses 56) and compare as
@@ -45,19 +47,17 @@ impl Position {
     /// # Errors
     /// [`PositionError`] when `digits` is not such a number.
     pub fn from_digits(digits: &[u8]) -> Result<Self, PositionError> {
-        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return Err(PositionError::NotANumber);
-        }
         let significant = match digits.iter().position(|&digit| digit != b'0') {
             Some(start) => digits.get(start..).unwrap_or_default(),
+            None if digits.is_empty() => return Err(PositionError::NotANumber),
             None => return Ok(Self::default()),
         };
-        if significant.len() > 2 * LOW_DIGITS {
+        let (high, low) = significant.split_at(significant.len().saturating_sub(LOW_DIGITS));
+        if high.len() > LOW_DIGITS && significant.iter().all(u8::is_ascii_digit) {
             return Err(PositionError::TooLong);
         }
-        let (high, low) = significant.split_at(significant.len().saturating_sub(LOW_DIGITS));
-        let number = |part: &[u8]| part.iter().fold(0_u128, |sum, digit| sum * 10 + u128::from(digit - b'0'));
-        Ok(Self { high: number(high), low: number(low) })
+        let number = |part| digits::number(part).ok_or(PositionError::NotANumber);
+        Ok(Self { high: number(high)?, low: number(low)? })
     }
 }
 

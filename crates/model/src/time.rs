@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::digits::are_digits;
+
 /// 0001-01-01T00:00:00.000Z in milliseconds since 1970 UTC, the earliest time there is.
 pub const MIN_MS: i64 = -62_135_596_800_000;
 /// 9999-12-31T23:59:59.999Z in milliseconds since 1970 UTC, the latest time there is.
@@ -47,50 +49,40 @@ pub fn parse(text: &[u8]) -> Result<i64, DatetimeError> {
 }
 
 /// A time as most are spelled, `YYYY-MM-DDTHH:MM:SS.mmmZ`; `None` for any other, and for one that is none.
-fn plain(text: &[u8]) -> Option<i64> {
-    let &[
-        y1,
-        y2,
-        y3,
-        y4,
-        b'-',
-        m1,
-        m2,
-        b'-',
-        d1,
-        d2,
-        b'T',
-        h1,
-        h2,
-        b':',
-        i1,
-        i2,
-        b':',
-        s1,
-        s2,
-        b'.',
-        f1,
-        f2,
-        f3,
-        b'Z',
-    ] = text
-    else {
-        return None;
-    };
-    let digits = [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, i1, i2, s1, s2, f1, f2, f3].map(|byte| byte ^ b'0');
-    if digits.iter().fold(false, |wrong, &digit| wrong | (digit > 9)) {
+pub(crate) fn plain(text: &[u8]) -> Option<i64> {
+    let words = <&[u8; 24]>::try_from(text).ok()?.as_chunks::<8>().0;
+    let &[date, day_hour_minute, rest] = words else { return None };
+    // A place is a digit's value where the spelling has a digit, and 0 where it has the same sign.
+    let date = u64::from_le_bytes(date) ^ u64::from_le_bytes(*b"0000-00-");
+    let clock = u64::from_le_bytes(day_hour_minute) ^ u64::from_le_bytes(*b"00T00:00");
+    let rest = u64::from_le_bytes(rest) ^ u64::from_le_bytes(*b":00.000Z");
+    const SIGNS: [u64; 3] = [
+        u64::from_le_bytes([0, 0, 0, 0, 0xff, 0, 0, 0xff]),
+        u64::from_le_bytes([0, 0, 0xff, 0, 0, 0xff, 0, 0]),
+        u64::from_le_bytes([0xff, 0, 0, 0xff, 0, 0, 0, 0xff]),
+    ];
+    let other_signs = (date & SIGNS[0]) | (clock & SIGNS[1]) | (rest & SIGNS[2]);
+    if other_signs != 0 || ![date, clock, rest].into_iter().all(are_digits) {
         return None;
     }
-    let [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, i1, i2, s1, s2, f1, f2, f3] = digits.map(i64::from);
-    let (year, month, day) = ((y1 * 10 + y2) * 100 + y3 * 10 + y4, m1 * 10 + m2, d1 * 10 + d2);
-    let (hour, minute, second) = (h1 * 10 + h2, i1 * 10 + i2, s1 * 10 + s2);
+    // Two digits as a number, at the place of the first.
+    let pairs = |word: u64| word.wrapping_mul(10).wrapping_add(word >> 8).to_le_bytes().map(i64::from);
+    let [century, _, years, _, _, month, _, _] = pairs(date);
+    let [day, _, _, hour, _, _, minute, _] = pairs(clock);
+    let [_, second, _, _, centiseconds, _, _, _] = pairs(rest);
+    let [.., milliseconds, _] = rest.to_le_bytes();
+    let year = century * 100 + years;
     let sound = year > 0
         && (1..=12).contains(&month)
         && (1..=days_in_month(year, month)).contains(&day)
         && hour < 24
         && minute < 60
         && second < 60;
-    let time = hour * MS_PER_HOUR + minute * MS_PER_MINUTE + second * 1000 + f1 * 100 + f2 * 10 + f3;
+    let time = hour * MS_PER_HOUR
+        + minute * MS_PER_MINUTE
+        + second * 1000
+        + centiseconds * 10
+        + i64::from(milliseconds);
     sound.then(|| days_from_civil(year, month, day) * MS_PER_DAY + time)
 }
 

@@ -7,6 +7,32 @@
 /// integer or a string. `None` where the text is no decimal number or leaves the range of `i64`:
 /// nothing depends on this time, so that it must never fail a batch.
 pub(crate) fn seconds_to_ms(text: &[u8]) -> Option<i64> {
+    plain(text).or_else(|| general(text))
+}
+
+/// A time as most are spelled: some digits, a point and three digits or fewer.
+fn plain(text: &[u8]) -> Option<i64> {
+    const LONGEST: usize = 15;
+    if !text.first()?.is_ascii_digit() || text.len() > LONGEST {
+        return None;
+    }
+    let (mut sum, mut decimals) = (0_i64, None);
+    for &byte in text {
+        match (byte, decimals) {
+            (b'0'..=b'9', Some(3..)) => return None,
+            (b'0'..=b'9', _) => {
+                sum = sum * 10 + i64::from(byte - b'0');
+                decimals = decimals.map(|decimals: u32| decimals + 1);
+            }
+            (b'.', None) => decimals = Some(0),
+            _ => return None,
+        }
+    }
+    Some(sum * 10_i64.pow(3_u32.saturating_sub(decimals.unwrap_or_default())))
+}
+
+/// A time in any spelling.
+fn general(text: &[u8]) -> Option<i64> {
     let (negative, unsigned) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),
         None => (false, text),

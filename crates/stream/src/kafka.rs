@@ -23,6 +23,7 @@ use tripline_model::source::{Payload, Position, SourcePartition, SourceRecord};
 
 use crate::event::{EnvelopeError, RecordProblem, kind_name, name, shorten};
 use crate::records::{Arena, PartitionRecords};
+use crate::shape::{self, Shape, Walk};
 
 /// Reads `records` and what names the cluster, wherever they stand in the event.
 #[derive(Default)]
@@ -40,8 +41,8 @@ struct Groups<'a> {
     index: HashMap<String, usize>,
 }
 
-/// The members of a record that are used, as they stand.
-#[derive(Default)]
+/// The members of a record that are used, as they stand: each differs from record to record.
+#[derive(Clone, Copy, Default)]
 struct Members<'a> {
     offset: Option<Value<'a>>,
     timestamp: Option<Value<'a>>,
@@ -135,6 +136,7 @@ fn records<'a>(
     }
     let mut records = Vec::new();
     let mut first_problem = None;
+    let mut shape = Shape::<Members<'a>>::default();
     cursor.enter_array()?;
     for index in 0.. {
         if !cursor.next_element()? {
@@ -142,7 +144,7 @@ fn records<'a>(
         }
         let kind = cursor.peek()?;
         let record = if kind == Kind::Object {
-            Members::read(cursor)?.record(arena)
+            shape.read(cursor)?.record(arena)
         } else {
             Err(RecordProblem::NotAnObject { seen: kind_name(kind) })
         };
@@ -164,24 +166,52 @@ fn url_of(bootstrap_servers: &str) -> String {
     format!("kafka://{}", servers.join(","))
 }
 
-impl<'a> Members<'a> {
-    /// Reads the record that is due.
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
-        let mut members = Self::default();
-        cursor.enter_object()?;
-        while let Some(key) = cursor.next_key()? {
-            match name(&key).as_ref() {
-                b"offset" => members.offset = Some(cursor.value()?),
-                b"timestamp" => members.timestamp = Some(cursor.value()?),
-                b"key" => members.key = Some(cursor.value()?),
-                b"value" => members.value = Some(cursor.value()?),
-                b"headers" => members.headers = Some(cursor.value()?),
-                _ => {}
-            }
-        }
-        Ok(members)
+#[derive(Clone, Copy)]
+enum Member {
+    Offset,
+    Timestamp,
+    Key,
+    Value,
+    Headers,
+}
+
+impl<'a> shape::Members<'a> for Members<'a> {
+    type Varying = Member;
+
+    #[inline]
+    fn set(&mut self, member: Member, value: Value<'a>) {
+        let place = match member {
+            Member::Offset => &mut self.offset,
+            Member::Timestamp => &mut self.timestamp,
+            Member::Key => &mut self.key,
+            Member::Value => &mut self.value,
+            Member::Headers => &mut self.headers,
+        };
+        *place = Some(value);
     }
 
+    fn walk(walk: &mut Walk<'_, 'a, Self>, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        cursor.enter_object()?;
+        while let Some(key) = cursor.next_key()? {
+            let member = match name(&key).as_ref() {
+                b"offset" => Member::Offset,
+                b"timestamp" => Member::Timestamp,
+                b"key" => Member::Key,
+                b"value" => Member::Value,
+                b"headers" => Member::Headers,
+                _ => continue,
+            };
+            walk.varying(cursor, member)?;
+        }
+        Ok(())
+    }
+
+    fn constant(self) -> Self {
+        Self::default()
+    }
+}
+
+impl<'a> Members<'a> {
     fn record(self, arena: &mut Arena<'a>) -> Result<SourceRecord<'a>, RecordProblem> {
         let offset = self.offset.ok_or(RecordProblem::NoOffset)?;
         // As a mapping is told offsets as machine integers, so they must be read.

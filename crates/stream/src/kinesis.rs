@@ -19,13 +19,14 @@
 
 use std::collections::HashMap;
 
-use tripline_model::json::{Cursor, Kind, Stretch, Value};
+use tripline_model::json::{Cursor, JsonError, Kind, Value};
 use tripline_model::source::{Position, SourcePartition, SourceRecord};
 
 use crate::arrival::seconds_to_ms;
 use crate::event::{EnvelopeError, RecordProblem, kind_name, name, shorten};
 use crate::kpl;
 use crate::records::{Arena, PartitionRecords, text};
+use crate::shape::{self, Shape, Walk};
 
 /// Reads the elements of `Records` from a cursor.
 pub(crate) struct RecordReader<'a, 'e> {
@@ -35,18 +36,13 @@ pub(crate) struct RecordReader<'a, 'e> {
     /// Where each partition is, for events that mix them; the last one needs no look-up.
     index: HashMap<SourcePartition, usize>,
     current: usize,
-    tail: Option<Tail<'a>>,
-}
-
-/// What follows a record's `eventID`, from one record to the next the same: two fifths of an envelope.
-struct Tail<'a> {
-    stretch: Stretch<'a>,
-    stream: Option<Value<'a>>,
+    shape: Shape<'a, Members<'a>>,
 }
 
 /// The members of a record that are used, as they stand.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Members<'a> {
+    /// It has an object `kinesis`.
     kinesis: bool,
     sequence: Option<Value<'a>>,
     partition_key: Option<Value<'a>>,
@@ -57,6 +53,16 @@ struct Members<'a> {
     stream: Option<Value<'a>>,
 }
 
+/// A member that differs from record to record.
+#[derive(Clone, Copy)]
+enum Varying {
+    Sequence,
+    PartitionKey,
+    Data,
+    Arrival,
+    EventId,
+}
+
 impl<'a, 'e> RecordReader<'a, 'e> {
     pub(crate) fn new(body: &[u8], arena: &'a mut Vec<u8>, epoch: &'e str) -> Self {
         Self {
@@ -65,7 +71,7 @@ impl<'a, 'e> RecordReader<'a, 'e> {
             partitions: Vec::new(),
             index: HashMap::new(),
             current: 0,
-            tail: None,
+            shape: Shape::default(),
         }
     }
 
@@ -81,7 +87,7 @@ impl<'a, 'e> RecordReader<'a, 'e> {
                 let problem = RecordProblem::NotAnObject { seen: kind_name(kind) };
                 return Err(EnvelopeError::Record { index, sequence: None, problem });
             }
-            let members = Members::read(cursor, &mut self.tail)?;
+            let members = self.shape.read(cursor)?;
             if let Err(problem) = self.add(&members) {
                 let sequence = members.sequence.and_then(|value| value.text()).map(|text| shorten(&text));
                 return Err(EnvelopeError::Record { index, sequence, problem });
@@ -97,7 +103,8 @@ impl<'a, 'e> RecordReader<'a, 'e> {
     }
 
     fn add(&mut self, members: &Members<'a>) -> Result<(), RecordProblem> {
-        if let Some(source) = text(members.event_source)
+        if members.event_source.is_some_and(|source| source.unescaped() != Some(b"aws:kinesis"))
+            && let Some(source) = text(members.event_source)
             && source != "aws:kinesis"
         {
             return Err(RecordProblem::OtherSource { event_source: shorten(&source) });
@@ -105,16 +112,8 @@ impl<'a, 'e> RecordReader<'a, 'e> {
         if !members.kinesis {
             return Err(RecordProblem::NoKinesis);
         }
-        let sequence = text(members.sequence).ok_or(RecordProblem::NoSequence)?;
-        let position = Position::from_digits(sequence.as_bytes())
-            .map_err(|error| RecordProblem::BadSequence { error })?;
-        let event_id = text(members.event_id).unwrap_or_default();
-        let shard = match event_id.split_once(':') {
-            Some((shard, _)) if !shard.is_empty() => shard,
-            _ => return Err(RecordProblem::NoShard { seen: shorten(&event_id) }),
-        };
-        let stream =
-            text(members.stream).filter(|stream| !stream.is_empty()).ok_or(RecordProblem::NoSource)?;
+        let position = position(members.sequence)?;
+        let group = self.group(members)?;
         let record = SourceRecord {
             position,
             sub_position: 0,
@@ -123,85 +122,110 @@ impl<'a, 'e> RecordReader<'a, 'e> {
             headers: "",
             payload: self.arena.payload(members.data),
         };
-        if let Some(group) = self.group(&stream, shard) {
+        if let Some(group) = self.partitions.get_mut(group) {
             kpl::unpack(record, &mut group.records);
         }
         Ok(())
     }
 
-    /// The group of a source partition; made where it is new.
-    fn group(&mut self, stream: &str, shard: &str) -> Option<&mut PartitionRecords<'a>> {
-        let is_current = self
-            .partitions
-            .get(self.current)
-            .is_some_and(|group| group.partition.partition == shard && group.partition.source == stream);
-        if !is_current {
-            let epoch = self.epoch.to_owned();
-            let partition = SourcePartition { source: stream.to_owned(), epoch, partition: shard.to_owned() };
-            let next = self.partitions.len();
-            self.current = *self.index.entry(partition.clone()).or_insert(next);
-            if self.current == next {
-                self.partitions.push(PartitionRecords { partition, records: Vec::new() });
-            }
+    /// Index of the group of a record's source partition; made where it is new.
+    fn group(&mut self, members: &Members<'a>) -> Result<usize, RecordProblem> {
+        // Lambda sends a batch of one shard.
+        if let (Some(current), Some(event_id), Some(stream)) = (
+            self.partitions.get(self.current).map(|group| &group.partition),
+            members.event_id.and_then(|id| id.unescaped()),
+            members.stream.and_then(|stream| stream.unescaped()),
+        ) && stream == current.source.as_bytes()
+            && event_id.strip_prefix(current.partition.as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
+        {
+            return Ok(self.current);
         }
-        self.partitions.get_mut(self.current)
+        let event_id = text(members.event_id).unwrap_or_default();
+        let shard = match event_id.split_once(':') {
+            Some((shard, _)) if !shard.is_empty() => shard,
+            _ => return Err(RecordProblem::NoShard { seen: shorten(&event_id) }),
+        };
+        let stream =
+            text(members.stream).filter(|stream| !stream.is_empty()).ok_or(RecordProblem::NoSource)?;
+        let partition = SourcePartition {
+            source: stream.into_owned(),
+            epoch: self.epoch.to_owned(),
+            partition: shard.to_owned(),
+        };
+        let next = self.partitions.len();
+        self.current = *self.index.entry(partition.clone()).or_insert(next);
+        if self.current == next {
+            self.partitions.push(PartitionRecords { partition, records: Vec::new() });
+        }
+        Ok(self.current)
     }
 }
 
-impl<'a> Members<'a> {
-    /// Reads the record that is due. `tail` is that of a record before it, and then its own.
-    fn read(cursor: &mut Cursor<'a>, tail: &mut Option<Tail<'a>>) -> Result<Self, EnvelopeError> {
-        let mut members = Self::default();
-        // Where the tail begins, as long as nothing but the stream is in it.
-        let mut mark = None;
-        cursor.enter_object()?;
-        while let Some(key) = cursor.next_key()? {
-            match name(&key).as_ref() {
-                b"kinesis" => {
-                    members.read_kinesis(cursor)?;
-                    mark = None;
-                }
-                b"eventSource" => {
-                    members.event_source = Some(cursor.value()?);
-                    mark = None;
-                }
-                b"eventID" => {
-                    members.event_id = Some(cursor.value()?);
-                    mark = None;
-                    if members.stream.is_none() {
-                        if let Some(tail) = tail.as_ref().filter(|tail| cursor.again(&tail.stretch)) {
-                            members.stream = tail.stream;
-                            return Ok(members);
-                        }
-                        mark = Some(cursor.mark());
-                    }
-                }
-                b"eventSourceARN" => members.stream = Some(cursor.value()?),
-                _ => {}
-            }
-        }
-        *tail = mark.and_then(|mark| Some(Tail { stretch: cursor.since(&mark)?, stream: members.stream }));
-        Ok(members)
+fn position(sequence: Option<Value<'_>>) -> Result<Position, RecordProblem> {
+    let digits = match sequence.and_then(|sequence| sequence.unescaped()) {
+        Some(plain) => Position::from_digits(plain),
+        None => Position::from_digits(text(sequence).ok_or(RecordProblem::NoSequence)?.as_bytes()),
+    };
+    digits.map_err(|error| RecordProblem::BadSequence { error })
+}
+
+impl<'a> shape::Members<'a> for Members<'a> {
+    type Varying = Varying;
+
+    #[inline]
+    fn set(&mut self, member: Varying, value: Value<'a>) {
+        let place = match member {
+            Varying::Sequence => &mut self.sequence,
+            Varying::PartitionKey => &mut self.partition_key,
+            Varying::Data => &mut self.data,
+            Varying::Arrival => &mut self.arrival,
+            Varying::EventId => &mut self.event_id,
+        };
+        *place = Some(value);
     }
 
-    fn read_kinesis(&mut self, cursor: &mut Cursor<'a>) -> Result<(), EnvelopeError> {
-        self.kinesis = cursor.peek()? == Kind::Object;
-        (self.sequence, self.partition_key, self.data, self.arrival) = (None, None, None, None);
-        if !self.kinesis {
-            return Ok(());
-        }
+    fn walk(walk: &mut Walk<'_, 'a, Self>, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
         cursor.enter_object()?;
         while let Some(key) = cursor.next_key()? {
             match name(&key).as_ref() {
-                b"sequenceNumber" => self.sequence = Some(cursor.value()?),
-                b"partitionKey" => self.partition_key = Some(cursor.value()?),
-                b"data" => self.data = Some(cursor.value()?),
-                b"approximateArrivalTimestamp" => self.arrival = Some(cursor.value()?),
+                b"kinesis" => walk_kinesis(walk, cursor)?,
+                b"eventSource" => walk.members.event_source = Some(cursor.value()?),
+                b"eventID" => walk.varying(cursor, Varying::EventId)?,
+                b"eventSourceARN" => walk.members.stream = Some(cursor.value()?),
                 _ => {}
             }
         }
         Ok(())
     }
+
+    fn constant(self) -> Self {
+        let Self { kinesis, event_source, stream, .. } = self;
+        Self { kinesis, event_source, stream, ..Self::default() }
+    }
+}
+
+fn walk_kinesis<'a>(walk: &mut Walk<'_, 'a, Members<'a>>, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+    if walk.members.kinesis {
+        // Nothing of the one before counts, of which a record of the same shape would keep the values.
+        walk.is_odd();
+    }
+    let Members { event_source, event_id, stream, .. } = walk.members;
+    let kinesis = cursor.peek()? == Kind::Object;
+    walk.members = Members { kinesis, event_source, event_id, stream, ..Members::default() };
+    if !kinesis {
+        return Ok(());
+    }
+    cursor.enter_object()?;
+    while let Some(key) = cursor.next_key()? {
+        match name(&key).as_ref() {
+            b"sequenceNumber" => walk.varying(cursor, Varying::Sequence)?,
+            b"partitionKey" => walk.varying(cursor, Varying::PartitionKey)?,
+            b"data" => walk.varying(cursor, Varying::Data)?,
+            b"approximateArrivalTimestamp" => walk.varying(cursor, Varying::Arrival)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Seconds as a number, or as a string; `None` for anything else.

@@ -19,6 +19,7 @@ mod protobuf;
 mod records;
 mod reply;
 pub mod response;
+mod shape;
 pub mod sink;
 
 pub use event::{EnvelopeError, Event, RecordProblem, Source};

@@ -354,14 +354,35 @@ const TAILS: [&str; 6] = [
     r#","more":[{"deep":1}],"eventSourceARN":"arn:one","eventID":"shardId-2:1"}"#,
 ];
 
+/// What may stand in the place of a record's `kinesis`, with `SEQUENCE`, `KEY` and `DATA` for its values.
+const HEADS: [&str; 9] = [
+    r#"{"kinesisSchemaVersion":"1.0","partitionKey":"KEY","sequenceNumber":"SEQUENCE","data":"DATA","approximateArrivalTimestamp":1545084650.987}"#,
+    r#"{"kinesisSchemaVersion":"1.0","partitionKey":"KEY","sequenceNumber":"SEQUENCE","data":"DATA","approximateArrivalTimestamp":1545084650.987,"encryptionType":"KMS"}"#,
+    r#"{"partitionKey":"KEY","sequenceNumber":"SEQUENCE","data":"DATA"}"#,
+    r#"{ "partitionKey" : "KEY", "sequenceNumber" : "SEQUENCE", "data" : "DATA" }"#,
+    r#"{"partitionKey":"KEY\u0041","sequenceNumber":"SEQUENCE","data":"DATA"}"#,
+    r#"{"partitionKey":"other","partitionKey":"KEY","sequenceNumber":"SEQUENCE","data":"DATA"}"#,
+    r#"{"sequenceNumber":"1"},"kinesis":{"partitionKey":"KEY","sequenceNumber":"SEQUENCE","data":"DATA"}"#,
+    r#"{"data":"DATA","partitionKey":"KEY"},"kinesis":{"sequenceNumber":"SEQUENCE"}"#,
+    r#"{"partitionKey":{"sequenceNumber":"2"},"sequenceNumber":"SEQUENCE","data":["DATA"]}"#,
+];
+
 /// A valid event with its members in Lambda's order; what is the same in all records of a shard is so here, mostly.
 fn events_in_order() -> impl Strategy<Value = Vec<u8>> {
-    let record = (any::<u64>(), "[a-z]{0,6}", 0..3_u8, prop_oneof![3 => Just(0), 2 => 0..TAILS.len()]);
+    let mostly_the_first = |count: usize| prop_oneof![3 => Just(0), 2 => 0..count];
+    let form = (mostly_the_first(HEADS.len()), mostly_the_first(TAILS.len()));
+    let record = (any::<u64>(), "[a-z]{0,6}", 0..3_u8, form, 1..3_usize);
     proptest::collection::vec(record, 0..8).prop_map(|records| {
-        let records = records.into_iter().map(|(sequence, key, shard, tail)| {
-            let kinesis = &record_of(sequence, &key, key.as_bytes(), shard)["kinesis"];
-            let tail = TAILS[tail];
-            format!(r#"{{"kinesis":{kinesis},"eventSource":"aws:kinesis","eventID":"shardId-{shard}:{sequence}"{tail}"#)
+        let records = records.into_iter().flat_map(|(sequence, key, shard, (head, tail), times)| {
+            // One form some times over: the second and the third are read by the first.
+            (0..times as u64).map(move |time| {
+                let sequence = sequence / 2 + time;
+                let data = base64_simd::STANDARD.encode_to_string(key.repeat(time as usize).as_bytes());
+                let kinesis = HEADS[head].replace("SEQUENCE", &sequence.to_string());
+                let kinesis = kinesis.replace("KEY", &key).replace("DATA", &data);
+                let (source, tail) = ("aws:kinesis", TAILS[tail]);
+                format!(r#"{{"kinesis":{kinesis},"eventSource":"{source}","eventID":"shardId-{shard}:{sequence}"{tail}"#)
+            })
         });
         format!(r#"{{"Records":[{}]}}"#, records.collect::<Vec<_>>().join(",")).into_bytes()
     })

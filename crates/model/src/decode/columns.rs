@@ -9,9 +9,11 @@ use arrow_array::{
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 
+use super::record::Span;
 use super::value::Cell;
 use crate::partition::Part;
 use crate::pipeline::FieldType;
+use crate::time;
 
 /// A column being built.
 #[derive(Debug)]
@@ -87,6 +89,31 @@ impl Column {
 
     pub(super) fn binary() -> Self {
         Self { values: Values::Binary(Bytes::new()), nulls: NullBufferBuilder::new(0) }
+    }
+
+    /// Appends a value that is spelled as most of its type are; `false` for any other, of which nothing is
+    /// appended. A text may be `text_bytes` long.
+    #[inline]
+    pub(super) fn push_plain(&mut self, value: &Span, payload: &[u8], text_bytes: usize) -> bool {
+        let pushed = match &mut self.values {
+            Values::Int32(values) => {
+                value.integer().and_then(|value| i32::try_from(value).ok()).map(|value| values.push(value))
+            }
+            Values::Int64(values) => value.integer().map(|value| values.push(value)),
+            Values::Float64(values) => value.float().map(|value| values.push(value)),
+            Values::Timestamp(values) => {
+                value.plain_text(payload).and_then(time::plain).map(|value| values.push(value))
+            }
+            Values::Text(values) => {
+                let text = value.plain_text(payload).filter(|text| text.len() <= text_bytes);
+                text.and_then(|text| values.push(text).ok())
+            }
+            Values::Bool(_) | Values::Binary(_) => None,
+        };
+        if pushed.is_some() {
+            self.nulls.append_non_null();
+        }
+        pushed.is_some()
     }
 
     /// Appends a field's value.

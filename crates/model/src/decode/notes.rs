@@ -6,7 +6,7 @@
 
 use super::record::Span;
 use super::{Reader, Record, Refusal, Values, value};
-use crate::pipeline::{Event, FieldType, IndexPart, Pipeline, Search, ValueSource};
+use crate::pipeline::{Event, IndexPart, Pipeline, Search, ValueSource};
 
 /// Notes on a run of records.
 #[derive(Debug)]
@@ -54,9 +54,7 @@ impl Needs {
             IndexPart::Value(source) => of_source(source),
             IndexPart::Literal(_) | IndexPart::Now(_) => None,
         };
-        let is_time =
-            |&field: &usize| event.fields.get(field).is_some_and(|field| field.kind == FieldType::Timestamp);
-        let mut fields: Vec<usize> = (0..event.fields.len()).filter(is_time).collect();
+        let mut fields = event.timestamps.clone();
         fields.extend(event.id.iter().filter(|_| search.id));
         fields.extend(search.index.parts.iter().filter_map(of_index));
         fields.extend(search.routing.as_ref().and_then(of_source));
@@ -92,7 +90,7 @@ impl Notes {
                 self.spans.reserve(records.saturating_sub(index) * needs.members.len());
             }
             *note = Some(Note { event, spans: self.spans.len() });
-            self.spans.extend(needs.members.iter().map(|&member| record.span(member)));
+            self.spans.extend(needs.members.iter().map(|&member| record.span(member).copied()));
         }
     }
 
@@ -106,13 +104,13 @@ impl Notes {
 }
 
 impl<'p> Reader<'p> {
-    /// The values that documents need of a record that is noted, whose JSON is `payload`; the others are
-    /// null. As if it had been read here.
+    /// The values that documents need of a record that is noted, whose JSON is `payload`. As if it had been
+    /// read here.
     pub(crate) fn noted<'v>(
         &mut self,
         payload: &'v [u8],
         arrival_ms: Option<i64>,
-        noted: Noted<'_>,
+        noted: Noted<'v>,
     ) -> Result<Option<Values<'v>>, Refusal>
     where
         'p: 'v,
@@ -120,12 +118,11 @@ impl<'p> Reader<'p> {
         let Some(event) = self.pipeline.events.get(noted.event) else { return Ok(None) };
         let members = noted.needs.members.iter().copied();
         self.record.restore(arrival_ms, members.zip(noted.spans.iter().copied()));
-        let mut cells = vec![super::Cell::Null; event.fields.len()];
-        for &index in &noted.needs.fields {
-            if let (Some(field), Some(cell)) = (event.fields.get(index), cells.get_mut(index)) {
-                *cell = value::read(payload, &self.record, field, &self.pipeline.limits)?;
-            }
+        let fields = noted.needs.fields.as_slice();
+        let mut cells = Vec::with_capacity(fields.len());
+        for field in fields.iter().filter_map(|&index| event.fields.get(index)) {
+            cells.push(value::read(payload, &self.record, field, &self.pipeline.limits)?);
         }
-        Ok(Some(Values::new(event, cells)))
+        Ok(Some(Values::some(event, fields, cells)))
     }
 }

@@ -4,32 +4,73 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::reason::{Reason, Refusal};
-use crate::json::{Cursor, Kind, Limits, Value};
+use crate::json::{Cursor, Decimal, Kind, Limits, Scalar, Value};
 use crate::pipeline::{self, Members};
 
-/// A value's place in the payload. No borrow, so that its memory serves record after record.
+/// A value's place in the payload, and what it is if it is a short number. No borrow, so that its memory
+/// serves record after record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     kind: Kind,
     start: usize,
     end: usize,
+    number: Option<Decimal>,
 }
 
 impl Span {
+    #[inline]
     const fn new(value: &Value<'_>, end: usize) -> Self {
-        Self { kind: value.kind, start: end.saturating_sub(value.raw.len()), end }
+        Self { kind: value.kind, start: end.saturating_sub(value.raw.len()), end, number: None }
     }
 
     fn value<'r>(&self, payload: &'r [u8]) -> Value<'r> {
         Value { kind: self.kind, raw: payload.get(self.start..self.end).unwrap_or_default() }
+    }
+
+    /// The contents of a string without escapes.
+    #[inline]
+    pub(super) fn plain_text<'r>(&self, payload: &'r [u8]) -> Option<&'r [u8]> {
+        match self.kind {
+            Kind::String { escaped: false } => payload.get(self.start + 1..self.end.saturating_sub(1)),
+            _ => None,
+        }
+    }
+
+    /// An integer that is spelled as most are.
+    #[inline]
+    pub(super) fn integer(&self) -> Option<i64> {
+        self.number.and_then(|number| number.integer())
+    }
+
+    /// A float that is spelled as most are.
+    #[inline]
+    pub(super) fn float(&self) -> Option<f64> {
+        self.number.and_then(|number| number.float())
     }
 }
 
 /// A member of an object that the pipeline may or may not know.
 #[derive(Clone, Copy, Debug)]
 struct Member {
-    key: Span,
+    /// Where its key's quote is.
+    key_start: usize,
     value: Span,
+}
+
+impl Member {
+    #[inline]
+    const fn of(found: &Scalar) -> Self {
+        let Scalar { kind, key_start, start, end, number } = *found;
+        Self { key_start, value: Span { kind, start, end, number } }
+    }
+
+    /// Its key, which ends at the last quote before the value.
+    fn key<'r>(&self, payload: &'r [u8]) -> Value<'r> {
+        let raw = payload.get(self.key_start..self.value.start).unwrap_or_default();
+        let end = raw.iter().rposition(|&byte| byte == b'"').map_or(raw.len(), |quote| quote + 1);
+        let raw = raw.get(..end).unwrap_or_default();
+        Value { kind: Kind::String { escaped: raw.contains(&b'\\') }, raw }
+    }
 }
 
 /// The members of the record at hand.
@@ -64,9 +105,10 @@ impl<'p> Record<'p> {
         }
     }
 
-    /// Reads `payload`, which must be one object.
+    /// Reads `payload`, which must be one object. After an error there is nothing to be had of it.
     pub(super) fn read(&mut self, payload: &[u8], limits: &Limits) -> Result<(), Refusal> {
-        self.clear();
+        self.others.clear();
+        self.repeated = false;
         let mut cursor = Cursor::new(payload, limits)?;
         let kind = cursor.peek()?;
         if kind != Kind::Object {
@@ -74,23 +116,22 @@ impl<'p> Record<'p> {
             return Err(Refusal::new(Reason::NotAnObject, format!("the record is {}", describe(kind))));
         }
         cursor.enter_object()?;
-        let mut previous = Members::TYPE;
+        self.read_alike(&mut cursor);
+        let mut previous = self.present.last().copied().unwrap_or(Members::TYPE);
         loop {
             let expected = self.followers.get(previous).copied().unwrap_or_default();
-            let spelling = self.members.key(expected);
-            if cursor.next_key_is(spelling) {
-                let end = cursor.offset().saturating_sub(1);
-                let start = (end + 1).saturating_sub(spelling.len());
-                let key = Span { kind: Kind::String { escaped: false }, start, end };
-                let value = cursor.value()?;
-                self.put(expected, Member { key, value: Span::new(&value, cursor.offset()) });
+            let mut found = None;
+            let keys = std::iter::once(self.members.key(expected));
+            cursor.scalars(keys, |_, scalar| found = Some(Member::of(&scalar)));
+            if let Some(member) = found {
+                self.put(expected, member);
                 previous = expected;
                 continue;
             }
             let Some(key) = cursor.next_key()? else { break };
-            let key_end = end_of_key(payload, cursor.offset());
+            let key_start = start_of_key(payload, &key, cursor.offset());
             let value = cursor.value()?;
-            let member = Member { key: Span::new(&key, key_end), value: Span::new(&value, cursor.offset()) };
+            let member = Member { key_start, value: Span::new(&value, cursor.offset()) };
             match self.find(&key, previous) {
                 Some(number) => {
                     self.put(number, member);
@@ -103,29 +144,44 @@ impl<'p> Record<'p> {
         Ok(())
     }
 
+    /// Reads members for as long as they follow one another as those of the last record did, which they take the
+    /// place of: records of a stream tend to look alike.
+    #[inline]
+    fn read_alike(&mut self, cursor: &mut Cursor<'_>) {
+        let (members, present, slots) = (self.members, &self.present, &mut self.slots);
+        let keys = present.iter().map(|&number| members.key(number));
+        let count = cursor.scalars(keys, |index, found| {
+            if let Some(slot) = present.get(index).and_then(|&number| slots.get_mut(number)) {
+                *slot = Some(Member::of(&found));
+            }
+        });
+        self.forget_from(count);
+    }
+
     /// Makes it a record that was read before: of its members, those that are given.
     pub(super) fn restore(
         &mut self,
         arrival_ms: Option<i64>,
         members: impl Iterator<Item = (usize, Option<Span>)>,
     ) {
-        self.clear();
+        self.forget_from(0);
+        self.others.clear();
+        self.repeated = false;
         self.arrival_ms = arrival_ms;
         for (number, value) in members {
             if let (Some(value), false) = (value, self.has(number)) {
-                self.put(number, Member { key: Span { end: value.start, ..value }, value });
+                self.put(number, Member { key_start: value.start, value });
             }
         }
     }
 
-    fn clear(&mut self) {
-        for member in self.present.drain(..) {
+    /// Forgets the known members but for the first ones.
+    fn forget_from(&mut self, count: usize) {
+        for member in self.present.drain(count..) {
             if let Some(slot) = self.slots.get_mut(member) {
                 *slot = None;
             }
         }
-        self.others.clear();
-        self.repeated = false;
     }
 
     fn put(&mut self, number: usize, member: Member) {
@@ -154,8 +210,9 @@ impl<'p> Record<'p> {
     }
 
     /// Where a member's value stands.
-    pub(super) fn span(&self, member: usize) -> Option<Span> {
-        Some((*self.slots.get(member)?)?.value)
+    #[inline]
+    pub(super) fn span(&self, member: usize) -> Option<&Span> {
+        Some(&self.slots.get(member)?.as_ref()?.value)
     }
 
     /// Whether a member is there.
@@ -171,12 +228,14 @@ impl<'p> Record<'p> {
                 && !self
                     .others
                     .iter()
-                    .all(|other| other.key.value(payload).text().is_some_and(|name| names.insert(name)))
+                    .all(|other| other.key(payload).text().is_some_and(|name| names.insert(name)))
     }
 
     /// The members that the event type does not know.
     fn unknown(&self, event: usize) -> impl Iterator<Item = Member> {
-        let strangers = self.present.iter().filter(move |&&member| !self.members.knows(event, member));
+        let known = self.members.known_to(event);
+        let is_known = |&member: &usize| known.get(member).copied().unwrap_or_default();
+        let strangers = self.present.iter().filter(move |&member| !is_known(member));
         strangers
             .filter_map(|&member| self.slots.get(member).copied().flatten())
             .chain(self.others.iter().copied())
@@ -208,13 +267,13 @@ impl<'p> Record<'p> {
 
     fn joined_unknown(&self, payload: &[u8], event: usize) -> Option<String> {
         let mut members: Vec<Member> = self.unknown(event).collect();
-        members.sort_unstable_by_key(|member| std::cmp::Reverse(member.key.start));
+        members.sort_unstable_by_key(|member| std::cmp::Reverse(member.key_start));
         let mut seen: HashSet<Cow<'_, str>> = HashSet::new();
-        members.retain(|member| member.key.value(payload).text().is_some_and(|name| seen.insert(name)));
+        members.retain(|member| member.key(payload).text().is_some_and(|name| seen.insert(name)));
         let mut text = String::new();
         for member in members.iter().rev() {
             text.push(if text.is_empty() { '{' } else { ',' });
-            text.push_str(std::str::from_utf8(member.key.value(payload).raw).ok()?);
+            text.push_str(std::str::from_utf8(member.key(payload).raw).ok()?);
             text.push(':');
             text.push_str(std::str::from_utf8(member.value.value(payload).raw).ok()?);
         }
@@ -226,10 +285,11 @@ impl<'p> Record<'p> {
     }
 }
 
-/// Where the key ends that stands before `offset`: between them there is a colon and maybe white space.
-fn end_of_key(payload: &[u8], offset: usize) -> usize {
+/// Where the key begins that stands before `offset`: between them there is a colon and maybe white space.
+fn start_of_key(payload: &[u8], key: &Value<'_>, offset: usize) -> usize {
     let before = payload.get(..offset).unwrap_or_default();
-    before.iter().rposition(|&byte| byte == b'"').map_or(offset, |quote| quote + 1)
+    let end = before.iter().rposition(|&byte| byte == b'"').map_or(offset, |quote| quote + 1);
+    end.saturating_sub(key.raw.len())
 }
 
 /// A kind of JSON value in words.

@@ -84,7 +84,10 @@ impl<'p> Rows<'p> {
         limits: &Limits,
     ) -> Result<i64, Refusal> {
         for (field, column) in self.event.fields.iter().zip(&mut self.fields) {
-            column.push(&value::read(payload, record, field, limits)?)?;
+            let plain = record.span(field.member);
+            if !plain.is_some_and(|value| column.push_plain(value, payload, limits.text_bytes)) {
+                column.push(&value::read(payload, record, field, limits)?)?;
+            }
         }
         #[cfg(test)]
         super::tests::panic_if_asked_to(payload);

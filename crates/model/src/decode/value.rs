@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::reason::{Reason, Refusal};
-use super::record::{Record, describe};
+use super::record::{Record, Span, describe};
 use crate::json::{self, Cursor, Kind, Value};
 use crate::partition::Part;
 use crate::pipeline::{DefaultValue, Event, Field, FieldType, Limits};
@@ -50,6 +50,8 @@ pub(crate) fn read<'r>(
         _ => return Ok(Cell::Null),
     };
     let wrong_type = || wrong_type(field, &value, offset);
+    let span = record.span(field.member);
+    let integer = || span.and_then(Span::integer).or_else(|| integer(&value));
     Ok(match field.kind {
         FieldType::Bool => match value.kind {
             Kind::True => Cell::Bool(true),
@@ -58,10 +60,12 @@ pub(crate) fn read<'r>(
         },
         FieldType::Int32 => {
             let fits = |value: &i64| i32::try_from(*value).is_ok();
-            Cell::Integer(integer(&value).filter(fits).ok_or_else(wrong_type)?)
+            Cell::Integer(integer().filter(fits).ok_or_else(wrong_type)?)
         }
-        FieldType::Int64 => Cell::Integer(integer(&value).ok_or_else(wrong_type)?),
-        FieldType::Float64 => Cell::Float(float(&value).ok_or_else(wrong_type)?),
+        FieldType::Int64 => Cell::Integer(integer().ok_or_else(wrong_type)?),
+        FieldType::Float64 => {
+            Cell::Float(span.and_then(Span::float).or_else(|| float(&value)).ok_or_else(wrong_type)?)
+        }
         FieldType::String => {
             let text = value.text().ok_or_else(wrong_type)?;
             if text.len() > limits.text_bytes {
@@ -150,43 +154,13 @@ fn integer(value: &Value<'_>) -> Option<i64> {
 /// A number, or a string that is one. `None` if it is something else or no finite 64-bit float is near.
 fn float(value: &Value<'_>) -> Option<f64> {
     let parse = |number: &[u8]| {
-        let general =
-            || std::str::from_utf8(number).ok()?.parse().ok().filter(|float: &f64| float.is_finite());
-        short_decimal(number).or_else(general)
+        std::str::from_utf8(number).ok()?.parse().ok().filter(|float: &f64| float.is_finite())
     };
     match value.kind {
         Kind::Number => parse(value.raw),
         Kind::String { .. } => numeric(&value.text()?).and_then(parse),
         _ => None,
     }
-}
-
-/// A number of few digits and no exponent, as most are. Its digits and the power of ten are exact as floats, so that
-/// their quotient is the float nearest to the number.
-fn short_decimal(number: &[u8]) -> Option<f64> {
-    const POWERS: [f64; 16] =
-        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-    let (negative, digits) = match number.strip_prefix(b"-") {
-        Some(digits) => (true, digits),
-        None => (false, number),
-    };
-    if digits.len() > POWERS.len() {
-        return None;
-    }
-    let (mut sum, mut decimals) = (0_u64, None);
-    for &byte in digits {
-        match byte {
-            b'0'..=b'9' => {
-                sum = sum * 10 + u64::from(byte - b'0');
-                decimals = decimals.map(|decimals: usize| decimals + 1);
-            }
-            b'.' if decimals.is_none() => decimals = Some(0),
-            _ => return None,
-        }
-    }
-    let power = POWERS.get(decimals.unwrap_or_default())?;
-    let float = if sum <= 1 << f64::MANTISSA_DIGITS { sum as f64 / power } else { return None };
-    Some(if negative { -float } else { float })
 }
 
 /// Why a value is no time.
@@ -227,10 +201,6 @@ fn integral(number: &[u8]) -> Option<i64> {
         Some(digits) => (true, digits),
         None => (false, number),
     };
-    if digits.len() < 19 && digits.iter().all(u8::is_ascii_digit) {
-        let magnitude = digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-        return Some(if negative { -magnitude } else { magnitude });
-    }
     let exponent_at = digits.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(digits.len());
     let (mantissa, exponent) = digits.split_at_checked(exponent_at)?;
     let (whole, fraction) = match mantissa.iter().position(|&byte| byte == b'.') {
@@ -337,17 +307,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_short_decimal_is_the_float_that_the_standard_library_reads(
-            text in "-?(0|[1-9][0-9]{0,16})([.][0-9]{1,17})?",
-        ) {
-            let expected: f64 = text.parse().unwrap();
-            prop_assert_eq!(float(&number(&text)).map(f64::to_bits), Some(expected.to_bits()));
-            if let Some(short) = short_decimal(text.as_bytes()) {
-                prop_assert_eq!(short.to_bits(), expected.to_bits());
-            }
-        }
-
         #[test]
         fn every_integer_is_read_back(value: i64, zeros in 0_usize..4) {
             let text = value.to_string();

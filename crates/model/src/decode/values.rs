@@ -4,35 +4,58 @@ use super::value::{Cell, read, watermark};
 use super::{Reader, Reason, Refusal, Unsound};
 use crate::id;
 use crate::partition::Part;
-use crate::pipeline::{Derived, Event, EventKind, ValueSource};
+use crate::pipeline::{Event, EventKind, Field, ValueSource};
 
 /// The values of the event at hand.
 pub(crate) struct Values<'v> {
     pub(crate) event: &'v Event,
-    /// In the order of the fields.
-    pub(crate) cells: Vec<Cell<'v>>,
-    /// In the order of the derived columns.
-    pub(crate) derived: Vec<Option<&'v str>>,
+    /// Indices of the fields whose values are there; `None`: of all.
+    fields: Option<&'v [usize]>,
+    /// In the order of these fields.
+    cells: Vec<Cell<'v>>,
 }
 
 impl<'v> Values<'v> {
-    pub(super) fn new(event: &'v Event, cells: Vec<Cell<'v>>) -> Self {
-        let of = |derived: &'v Derived| {
-            let key = cells.get(derived.key).map_or(Part::Null, Cell::part);
-            derived.find(key).and_then(|number| derived.lookup.value(number))
+    /// Those of all fields, in their order.
+    fn all(event: &'v Event, cells: Vec<Cell<'v>>) -> Self {
+        Self { event, fields: None, cells }
+    }
+
+    /// Those of the fields with these indices, in this order; the others are not known.
+    pub(super) const fn some(event: &'v Event, fields: &'v [usize], cells: Vec<Cell<'v>>) -> Self {
+        Self { event, fields: Some(fields), cells }
+    }
+
+    /// The value of the field with this index.
+    pub(crate) fn cell(&self, field: usize) -> Option<&Cell<'v>> {
+        let index = match self.fields {
+            Some(fields) => fields.iter().position(|&own| own == field)?,
+            None => field,
         };
-        let derived = event.derived.iter().map(of).collect();
-        Self { event, cells, derived }
+        self.cells.get(index)
+    }
+
+    /// The timestamps, each with its field.
+    pub(crate) fn timestamps(&self) -> impl Iterator<Item = (&'v Field, &Cell<'v>)> {
+        let event = self.event;
+        event.timestamps.iter().filter_map(|&index| event.fields.get(index).zip(self.cell(index)))
+    }
+
+    /// The value of the derived column with this index.
+    pub(crate) fn derived(&self, column: usize) -> Option<&'v str> {
+        let derived = self.event.derived.get(column)?;
+        let key = self.cell(derived.key).map_or(Part::Null, Cell::part);
+        derived.find(key).and_then(|number| derived.lookup.value(number))
     }
 
     /// Appends a value as text; of one that is null, nothing.
     pub(crate) fn push(&self, source: ValueSource, text: &mut String) {
         match source {
             ValueSource::Derived(column) => {
-                text.push_str(self.derived.get(column).copied().flatten().unwrap_or_default());
+                text.push_str(self.derived(column).unwrap_or_default());
             }
             ValueSource::Field(field) => {
-                if let Some(cell) = self.cells.get(field) {
+                if let Some(cell) = self.cell(field) {
                     id::push_cell(text, cell);
                 }
             }
@@ -64,6 +87,6 @@ impl<'p> Reader<'p> {
         if event.unknown_fields_column.is_some() {
             self.record.unknown_text(payload, index, limits).map_err(told)?;
         }
-        Ok(Some(Values::new(event, cells)))
+        Ok(Some(Values::all(event, cells)))
     }
 }

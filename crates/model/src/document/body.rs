@@ -4,7 +4,6 @@
 //! tokens become spaces, as a bulk request is made of lines; of members of one name the last stays; and a
 //! timestamp spelled in a way that date mappings do not know is spelled anew.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::decode::{Cell, Reason, Record, Refusal, Values};
@@ -21,60 +20,82 @@ pub(super) fn write(
     now_ms: i64,
     body: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
-    let appended = appended(payload, record, search, values, now_ms);
+    let appended = || appended(payload, record, search, values, now_ms);
     let start = body.len();
-    let twice = record.has_repeated(payload) || appended.iter().any(|(_, member, _)| record.has(*member));
+    let twice = record.has_repeated(payload) || appended().any(|(_, member, _)| record.has(member));
     let odd = |(field, cell): (&Field, &Cell<'_>)| odd_time(payload, record, field, cell);
-    if twice || values.event.fields.iter().zip(&values.cells).any(odd) {
-        let dropped: Vec<&str> = appended.iter().map(|(name, ..)| *name).collect();
+    if twice || values.timestamps().any(odd) {
+        let dropped: Vec<&str> = appended().map(|(name, ..)| name).collect();
         rewrite(payload, record, values, &dropped, body)?;
     } else {
         let object = payload.trim_ascii();
-        let open = object.strip_suffix(b"}").unwrap_or(object).trim_ascii_end();
-        body.extend(open.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+        push_line(body, object.strip_suffix(b"}").unwrap_or(object).trim_ascii_end());
     }
-    for (name, _, value) in &appended {
+    for (name, _, value) in appended() {
         if body.len() > start + 1 {
             body.push(b',');
         }
         push_string(body, name);
         body.push(b':');
-        push_string(body, value);
+        match value {
+            Added::Text(text) => push_string(body, text),
+            Added::Time(ms) => push_string(body, &time::rfc3339(ms)),
+        }
     }
     body.push(b'}');
     Ok(())
 }
 
+/// A member's value that is not the record's own.
+enum Added<'v> {
+    Text(&'v str),
+    /// Milliseconds since 1970 UTC.
+    Time(i64),
+}
+
 /// The members that are appended: name, number and value.
 fn appended<'v>(
-    payload: &[u8],
-    record: &Record<'_>,
+    payload: &'v [u8],
+    record: &'v Record<'_>,
     search: &'v Search,
-    values: &'v Values<'_>,
+    values: &'v Values<'v>,
     now_ms: i64,
-) -> Vec<(&'v str, usize, Cow<'v, str>)> {
+) -> impl Iterator<Item = (&'v str, usize, Added<'v>)> {
     let event = values.event;
-    let mut appended = Vec::with_capacity(event.derived.len() + 2);
-    for (field, cell) in event.fields.iter().zip(&values.cells) {
-        if let (Some(_), Cell::Time(ms)) = (field.default, cell)
-            && !record.value(payload, field.member).is_some_and(|(value, _)| value.kind != Kind::Null)
-        {
-            appended.push((&*field.from, field.member, time::rfc3339(*ms).into()));
+    let defaults = values.timestamps().filter_map(move |(field, cell)| match cell {
+        Cell::Time(ms) if field.default.is_some() => {
+            let is_there = |(value, _): (Value<'_>, usize)| value.kind != Kind::Null;
+            let own = record.value(payload, field.member).is_some_and(is_there);
+            (!own).then_some((field.from.as_str(), field.member, Added::Time(*ms)))
         }
-    }
-    for (derived, value) in event.derived.iter().zip(&values.derived) {
-        appended.extend(value.map(|value| (derived.name.as_str(), derived.member, value.into())));
-    }
-    if let Some(field) = &search.timestamp_field {
+        _ => None,
+    });
+    let derived = event.derived.iter().enumerate().filter_map(|(column, derived)| {
+        Some((derived.name.as_str(), derived.member, Added::Text(values.derived(column)?)))
+    });
+    let timestamp = search.timestamp_field.iter().filter_map(move |field| {
         let of_event = event.fields.get(event.event_time).map(|field| field.member) == Some(field.member);
-        if let (false, Some(Cell::Time(ms))) = (of_event, values.cells.get(event.event_time)) {
-            appended.push((&field.name, field.member, time::rfc3339(*ms).into()));
+        match values.cell(event.event_time) {
+            Some(Cell::Time(ms)) if !of_event => Some((field.name.as_str(), field.member, Added::Time(*ms))),
+            _ => None,
+        }
+    });
+    let ingested = search.ingested_at.iter();
+    let ingested = ingested.map(move |field| (field.name.as_str(), field.member, Added::Time(now_ms)));
+    defaults.chain(derived).chain(timestamp).chain(ingested)
+}
+
+/// Appends a JSON text, without the newlines that may be between its tokens.
+fn push_line(body: &mut Vec<u8>, text: &[u8]) {
+    let start = body.len();
+    body.extend_from_slice(text);
+    if memchr::memchr2(b'\n', b'\r', text).is_some() {
+        for byte in body.get_mut(start..).unwrap_or_default() {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
         }
     }
-    if let Some(field) = &search.ingested_at {
-        appended.push((&field.name, field.member, time::rfc3339(now_ms).into()));
-    }
-    appended
 }
 
 /// Whether a timestamp is spelled in a way that `strict_date_optional_time||epoch_millis` does not know.
@@ -136,16 +157,13 @@ fn rewrite(
         }
         body.extend_from_slice(key.raw);
         body.push(b':');
-        let fields = values.event.fields.iter().zip(&values.cells);
-        let time = fields.into_iter().find_map(|(field, cell)| match cell {
+        let time = values.timestamps().find_map(|(field, cell)| match cell {
             Cell::Time(ms) if field.from == **name && odd_time(payload, record, field, cell) => Some(*ms),
             _ => None,
         });
         match time {
             Some(ms) => push_string(body, &time::rfc3339(ms)),
-            None => body.extend(
-                value.raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }),
-            ),
+            None => push_line(body, value.raw),
         }
     }
     Ok(())

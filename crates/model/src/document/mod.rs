@@ -28,7 +28,9 @@ pub struct Documents<'p> {
     id_prefix: String,
     now_ms: i64,
     place: Placed,
-    /// The event type and the index of the last document: what was found fit is not looked at again.
+    /// What the last document's index was found by: event type and hour. It is that of the next one found so.
+    found_by: Option<(usize, i64)>,
+    /// The event type and the index that were last found fit: they are not looked at again.
     fit: (usize, String),
 }
 
@@ -94,6 +96,7 @@ impl<'p> Documents<'p> {
             id_prefix: id::prefix(origin),
             now_ms,
             place: Placed::default(),
+            found_by: None,
             fit: (usize::MAX, String::new()),
         }
     }
@@ -169,11 +172,16 @@ impl<'p> Documents<'p> {
         let told = |refusal| Unsound { refusal, event_type: Some(event.type_value.clone()) };
         let Some(search) = &event.search else { return Ok(Made::Nothing) };
         let misplaced = |refusal| Stop::Misplaced { refusal, event: index };
-        place::index(search, &values, self.now_ms, &mut self.place.index).map_err(misplaced)?;
-        if (self.fit.0, &self.fit.1) != (index, &self.place.index) {
-            place::check(search, &self.place.index).map_err(misplaced)?;
-            self.fit.0 = index;
-            self.fit.1.clone_from(&self.place.index);
+        let found_by = place::hour(search, &values).map(|hour| (index, hour));
+        if found_by.is_none() || self.found_by != found_by {
+            self.found_by = None;
+            place::index(search, &values, self.now_ms, &mut self.place.index).map_err(misplaced)?;
+            if (self.fit.0, &self.fit.1) != (index, &self.place.index) {
+                place::check(search, &self.place.index).map_err(misplaced)?;
+                self.fit.0 = index;
+                self.fit.1.clone_from(&self.place.index);
+            }
+            self.found_by = found_by;
         }
         let id = search.id;
         if id {
@@ -221,6 +229,7 @@ impl<'p> Documents<'p> {
         else {
             return Reading::NoDocument;
         };
+        self.found_by = None;
         if let Err(refusal) = place::fixed_index(search, &mut self.place.index) {
             return Reading::Ignored(refusal);
         }

@@ -8,7 +8,7 @@ use crate::pipeline::{
     IndexName, IndexPart, Search, TimeFormat, TimePart, TimeToken, ValueSource, VersionFrom,
 };
 use crate::source::SourceRecord;
-use crate::time::Civil;
+use crate::time::{Civil, MS_PER_HOUR};
 
 /// Writes the index of an event's document over `name`; it is still to be [`check`]ed.
 pub(super) fn index(
@@ -22,7 +22,7 @@ pub(super) fn index(
         match part {
             IndexPart::Literal(text) => name.push_str(text),
             IndexPart::Now(format) => push_time(name, format, now_ms),
-            IndexPart::Time(field, format) => match values.cells.get(*field) {
+            IndexPart::Time(field, format) => match values.cell(*field) {
                 Some(Cell::Time(ms)) => push_time(name, format, *ms),
                 _ => return Err(nameless(values, ValueSource::Field(*field), "is missing or null")),
             },
@@ -40,6 +40,24 @@ pub(super) fn index(
         }
     }
     Ok(())
+}
+
+/// What tells an event's index from that of others of its type, where no more than a time does: the hour.
+pub(super) fn hour(search: &Search, values: &Values<'_>) -> Option<i64> {
+    let mut hour = None;
+    for part in &search.index.parts {
+        match part {
+            IndexPart::Literal(_) | IndexPart::Now(_) => {}
+            IndexPart::Time(field, _) => match values.cell(*field) {
+                Some(Cell::Time(ms)) if hour.is_none_or(|hour| hour == ms.div_euclid(MS_PER_HOUR)) => {
+                    hour = Some(ms.div_euclid(MS_PER_HOUR));
+                }
+                _ => return None,
+            },
+            IndexPart::Value(_) => return None,
+        }
+    }
+    Some(hour.unwrap_or_default())
 }
 
 /// Writes an index that is the same for every event over `name`.
@@ -87,11 +105,10 @@ fn nameless(values: &Values<'_>, source: ValueSource, what: &str) -> Refusal {
 fn push_value(name: &mut String, values: &Values<'_>, source: ValueSource) {
     match source {
         ValueSource::Derived(column) => {
-            let text = values.derived.get(column).copied().flatten();
-            index::push_sanitised(name, text.unwrap_or_default());
+            index::push_sanitised(name, values.derived(column).unwrap_or_default());
         }
         // Writing to a string cannot fail.
-        ValueSource::Field(field) => match values.cells.get(field) {
+        ValueSource::Field(field) => match values.cell(field) {
             Some(Cell::Text(text)) => index::push_sanitised(name, text),
             Some(Cell::Integer(value)) => _ = write!(name, "{value}"),
             Some(Cell::Bool(value)) => _ = write!(name, "{value}"),

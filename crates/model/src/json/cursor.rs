@@ -1,6 +1,6 @@
 //! The pull scanner on which the rest of [`super`] is built.
 
-use super::{JsonError, Kind, Limits, Value, scan};
+use super::{Decimal, JsonError, Kind, Limits, Value, scan};
 
 /// Walks a JSON text in one pass: enter what is of interest, take or skip the rest.
 ///
@@ -50,6 +50,20 @@ pub struct Cursor<'a> {
     limit: usize,
     open: Open,
     state: State,
+}
+
+/// A member whose value is neither an object nor an array nor a string with escapes. Offsets are from the start
+/// of the text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scalar {
+    pub(crate) kind: Kind,
+    /// Where its key's quote is.
+    pub(crate) key_start: usize,
+    /// Where its value begins and ends.
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// What it is if it is a short number.
+    pub(crate) number: Option<Decimal>,
 }
 
 /// What is due at the cursor's place.
@@ -143,12 +157,13 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// [`JsonError::NotUtf8`].
     pub fn new(text: &'a [u8], limits: &Limits) -> Result<Self, JsonError> {
-        match std::str::from_utf8(text) {
-            Ok(_) => {
-                Ok(Self { text, at: 0, limit: limits.depth, open: Open::default(), state: State::Value })
-            }
-            Err(error) => Err(JsonError::NotUtf8 { offset: error.valid_up_to() }),
+        // Most are ASCII, which is told at half the price.
+        if !text.is_ascii()
+            && let Err(error) = std::str::from_utf8(text)
+        {
+            return Err(JsonError::NotUtf8 { offset: error.valid_up_to() });
         }
+        Ok(Self { text, at: 0, limit: limits.depth, open: Open::default(), state: State::Value })
     }
 
     /// How far the cursor is, in bytes from the start of the text.
@@ -209,23 +224,36 @@ impl<'a> Cursor<'a> {
         self.key().map(Some)
     }
 
-    /// Goes to the next member of the innermost open object if its key is spelled as `key` is: a string without
-    /// escapes in its quotes, and a colon, no white space between. For anything else `false`, and the cursor is
-    /// where it was.
+    /// Passes over the next members of the innermost open object, and hands each over, for as long as their keys
+    /// are spelled as `keys` are, and no white space is around them, and their values are [scalars](Scalar).
+    /// Returns how many there were. What follows them, whatever it is, is left to the other methods.
     #[inline]
-    pub fn next_key_is(&mut self, key: &[u8]) -> bool {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let (comma, rest) = match (self.state, rest) {
-            (State::First, rest) => (0, rest),
-            (State::Next, [b',', rest @ ..]) => (1, rest),
-            _ => return false,
+    pub(crate) fn scalars<'k>(
+        &mut self,
+        keys: impl Iterator<Item = &'k [u8]>,
+        mut member: impl FnMut(usize, Scalar),
+    ) -> usize {
+        let mut comma = match (self.open.innermost(), self.state) {
+            (Some(Container::Object), State::First) => 0,
+            (Some(Container::Object), State::Next) => 1,
+            _ => return 0,
         };
-        if key.is_empty() || self.open.innermost() != Some(Container::Object) || !rest.starts_with(key) {
-            return false;
+        let mut count = 0;
+        for key in keys {
+            let key_start = self.at + comma;
+            let rest = self.text.get(key_start..).unwrap_or_default();
+            let follows = comma == 0 || self.text.get(self.at) == Some(&b',');
+            if !follows || key.is_empty() || !scan::begins_with_key(rest, key) {
+                break;
+            }
+            let start = key_start + key.len();
+            let Some((kind, length, number)) = rest.get(key.len()..).and_then(scan::scalar) else { break };
+            let end = start + length;
+            member(count, Scalar { kind, key_start, start, end, number });
+            count += 1;
+            (self.at, self.state, comma) = (end, State::Next, 1);
         }
-        self.at += comma + key.len();
-        self.state = State::Value;
-        true
+        count
     }
 
     /// Whether the innermost open array has another element, which is then due. `false` at the array's
@@ -309,16 +337,17 @@ impl<'a> Cursor<'a> {
         Mark { at: self.at, stand: self.stand() }
     }
 
-    /// What lies between a place and this one; `None` where it could end otherwise before other bytes, as a
-    /// number does.
+    /// What lies between a place and this one, which is behind a key or the end of an object; `None` where it
+    /// could end otherwise before other bytes, as a number does.
     #[must_use]
     pub fn since(&self, mark: &Mark) -> Option<Stretch<'a>> {
-        let bytes = self.text.get(mark.at..self.at).filter(|bytes| bytes.ends_with(b"}"))?;
+        let bytes = self.text.get(mark.at..self.at).filter(|bytes| matches!(bytes, [.., b'}' | b':']))?;
         Some(Stretch { bytes, before: mark.stand?, after: self.stand()? })
     }
 
     /// Passes over a stretch that comes again: the same bytes, met as they were met then, need no second check.
     /// `false` where something else is here.
+    #[inline]
     pub fn again(&mut self, stretch: &Stretch<'_>) -> bool {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let known = rest.starts_with(stretch.bytes) && self.stand() == Some(stretch.before);

@@ -21,6 +21,7 @@
 //! # Ok::<(), JsonError>(())
 //! ```
 
+mod block;
 mod cursor;
 mod scan;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tests;
 
 use std::borrow::Cow;
 
+pub(crate) use cursor::Scalar;
 pub use cursor::{Cursor, Mark, Stretch};
 
 /// What a [`Value`] is.
@@ -86,6 +88,41 @@ impl<'a> Value<'a> {
             Kind::String { escaped: false } => scan::contents(self.raw),
             _ => None,
         }
+    }
+}
+
+/// What a number is that has no exponent and is short enough: `digits` with the point before the last
+/// `decimals` of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decimal {
+    pub(crate) negative: bool,
+    pub(crate) digits: u64,
+    pub(crate) decimals: u8,
+}
+
+impl Decimal {
+    /// Most digits, before and after the point: as many as fit 63 bits whatever they are.
+    const DIGITS: usize = 18;
+
+    /// The number, if it is spelled without a point.
+    #[inline]
+    pub(crate) fn integer(&self) -> Option<i64> {
+        let magnitude = i64::try_from(self.digits).ok().filter(|_| self.decimals == 0)?;
+        Some(if self.negative { -magnitude } else { magnitude })
+    }
+
+    /// The 64-bit float nearest to the number, where it can be told at once: where its digits are exact as a
+    /// float, as the power of ten is, their quotient is that float.
+    #[inline]
+    pub(crate) fn float(&self) -> Option<f64> {
+        const POWERS: [f64; Decimal::DIGITS + 1] = [
+            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
+            1e18,
+        ];
+        let power =
+            POWERS.get(usize::from(self.decimals)).filter(|_| self.digits <= 1 << f64::MANTISSA_DIGITS)?;
+        let magnitude = self.digits as f64 / power;
+        Some(if self.negative { -magnitude } else { magnitude })
     }
 }
 

@@ -1,48 +1,48 @@
 //! Scanning of strings and numbers.
 
-use super::JsonError;
+use super::{Decimal, JsonError, Kind, block};
 
 /// The bytes between a string's quotes.
 pub(super) fn contents(raw: &[u8]) -> Option<&[u8]> {
     raw.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// Marks the bytes of `word` that end a run of plain string bytes. Only the lowest mark is exact.
-const fn marks(word: u64) -> u64 {
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGHS
-}
-
-const fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
-}
-
 /// How many bytes from `at` on are neither quote, backslash nor control character.
 // Every string of an event passes here: a call would cost more than a short run.
 #[inline]
 fn plain_run(text: &[u8], at: usize) -> usize {
-    let bytes = text.get(at..).unwrap_or_default();
+    let (blocks, rest) = text.get(at..).unwrap_or_default().as_chunks::<{ block::BYTES }>();
     let mut run = 0;
-    while let Some(word) = bytes.get(run..).and_then(<[u8]>::first_chunk::<8>) {
-        let marks = marks(u64::from_le_bytes(*word));
-        if marks != 0 {
-            return run + (marks.trailing_zeros() / 8) as usize;
+    for bytes in blocks {
+        let special = block::special(bytes);
+        if special != 0 {
+            return run + special.trailing_zeros() as usize;
         }
-        run += 8;
-        // Most strings are over by now; long ones go by blocks that the compiler vectorizes.
-        while let Some(block) = bytes.get(run..).and_then(<[u8]>::first_chunk::<64>)
-            && run >= 32
-            && !block.iter().fold(false, |special, &byte| special | is_special(byte))
-        {
-            run += 64;
-        }
+        run += bytes.len();
     }
-    run + bytes.get(run..).unwrap_or_default().iter().take_while(|&&byte| !is_special(byte)).count()
+    run + short_plain_run(rest)
+}
+
+/// The same for less than a block: by words that may overlap.
+#[inline]
+fn short_plain_run(bytes: &[u8]) -> usize {
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let run = block::plain_run(u64::from_le_bytes(*first));
+        return if run < 8 { run } else { bytes.len() - 8 + block::plain_run(u64::from_le_bytes(*last)) };
+    }
+    let is_special = |byte: u8| byte == b'"' || byte == b'\\' || byte < 0x20;
+    bytes.iter().take_while(|&&byte| !is_special(byte)).count()
+}
+
+/// Whether a text begins with `prefix`, a key: without the call that the standard library makes of it.
+#[inline]
+pub(super) fn begins_with_key(text: &[u8], prefix: &[u8]) -> bool {
+    let Some(text) = text.get(..prefix.len()) else { return false };
+    if let (Some(text_end), Some(end)) = (text.last_chunk::<8>(), prefix.last_chunk::<8>()) {
+        let (words, others) = (text.as_chunks::<8>().0, prefix.as_chunks::<8>().0);
+        return words.iter().zip(others).all(|(one, other)| one == other) && text_end == end;
+    }
+    text.iter().zip(prefix).fold(0, |differences, (one, other)| differences | (one ^ other)) == 0
 }
 
 /// Whether a text needs no escapes.
@@ -52,6 +52,7 @@ pub(super) fn is_plain(text: &[u8]) -> bool {
 
 /// Checks the string whose opening quote is at `start`. Returns the offset after its closing quote
 /// and whether it has escapes.
+#[inline]
 pub(super) fn string(text: &[u8], start: usize) -> Result<(usize, bool), JsonError> {
     let mut at = start + 1;
     let mut escaped = false;
@@ -177,4 +178,50 @@ fn digits(text: &[u8], from: usize, number: usize) -> Result<usize, JsonError> {
         0 => Err(JsonError::BadNumber { offset: number }),
         count => Ok(from + count),
     }
+}
+
+/// Looks at the value that a text begins with: its kind, its length, and what it is if it is a number. `None`
+/// for an object, an array, a string with escapes, a number with an exponent or too many digits, and what is no
+/// value.
+#[inline]
+pub(super) fn scalar(text: &[u8]) -> Option<(Kind, usize, Option<Decimal>)> {
+    match text.first()? {
+        b'"' => {
+            let end = 1 + plain_run(text, 1);
+            (text.get(end) == Some(&b'"')).then_some((Kind::String { escaped: false }, end + 1, None))
+        }
+        b'-' | b'0'..=b'9' => decimal(text).map(|(length, decimal)| (Kind::Number, length, Some(decimal))),
+        b'n' => text.starts_with(b"null").then_some((Kind::Null, 4, None)),
+        b't' => text.starts_with(b"true").then_some((Kind::True, 4, None)),
+        b'f' => text.starts_with(b"false").then_some((Kind::False, 5, None)),
+        _ => None,
+    }
+}
+
+/// As [`number`] does for a short number, and for no other, in one go.
+#[inline]
+fn decimal(text: &[u8]) -> Option<(usize, Decimal)> {
+    let negative = text.first() == Some(&b'-');
+    let spelled = text.get(usize::from(negative)..)?;
+    let (mut sum, mut count, mut whole) = (0_u64, 0, None);
+    for &byte in spelled {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            sum = sum.wrapping_mul(10).wrapping_add(digit.into());
+            count += 1;
+        } else if byte == b'.' && whole.is_none() {
+            whole = Some(count);
+        } else if matches!(byte, b'e' | b'E') {
+            return None;
+        } else {
+            break;
+        }
+    }
+    let decimals = count - whole.unwrap_or(count);
+    let leads_with_zero = count > decimals + 1 && spelled.first() == Some(&b'0');
+    if count == decimals || count > Decimal::DIGITS || leads_with_zero || whole == Some(count) {
+        return None;
+    }
+    let length = usize::from(negative) + count + usize::from(whole.is_some());
+    Some((length, Decimal { negative, digits: sum, decimals: u8::try_from(decimals).ok()? }))
 }

@@ -96,6 +96,28 @@ fn piece() -> impl Strategy<Value = String> {
     .prop_map(str::to_owned)
 }
 
+/// Keys with their colons, few enough to be met again.
+fn key() -> impl Strategy<Value = String> {
+    let keys = ["a", "fare", "pickup_datetime", "tolls_amount_", "é"];
+    prop::sample::select(keys.map(|key| format!("\"{key}\":")).to_vec())
+}
+
+/// Values, and what is nearly one.
+fn scalar() -> impl Strategy<Value = String> {
+    let odd =
+        ["null", "true", "false", "nul", "tru", "[]", "{\"a\":1}", " 1", "1 ", "\"\\n\"", "\"\t\"", "\"", ""];
+    prop_oneof![
+        4 => "-?(0|[1-9][0-9]{0,20})([.][0-9]{1,20})?",
+        2 => "-?[0-9]{0,3}[.eE+]?[0-9]{0,3}[eE]?[-+]?[0-9]{0,2}",
+        2 => "\"[ -!#-Z^-~é]{0,40}\"",
+        2 => prop::sample::select(odd.to_vec()).prop_map(str::to_owned),
+    ]
+}
+
+fn separator() -> impl Strategy<Value = &'static str> {
+    prop_oneof![9 => Just(","), 1 => prop::sample::select(vec!["", " ", ";", " ,", ", ", ",,", "}"])]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
@@ -123,6 +145,51 @@ proptest! {
     #[test]
     fn judges_any_bytes_as_serde_json_does(text in prop::collection::vec(any::<u8>(), 0..64)) {
         agrees_with_serde_json(&text);
+    }
+
+    /// A member that is passed over in one go is the member that a walk finds, and the walk goes on as if it had
+    /// been one all the way.
+    #[test]
+    fn scalars_are_what_a_walk_finds(members in prop::collection::vec((key(), scalar(), separator()), 0..6), other in (0..8_usize, key())) {
+        let mut text = members.iter().fold("{".to_owned(), |text, (key, value, separator)| text + key + value + separator);
+        let comma = text.ends_with(',');
+        text.truncate(text.len() - usize::from(comma));
+        text.push('}');
+        let mut keys: Vec<String> = members.iter().map(|(key, ..)| key.clone()).collect();
+        if let Some(key) = keys.get_mut(other.0) {
+            *key = other.1;
+        }
+        let walk = |mut cursor: Cursor<'_>| {
+            let mut found = Vec::new();
+            while let Some(key) = cursor.next_key()? {
+                let value = cursor.value()?;
+                found.push((key.raw.to_vec(), value.kind, value.raw.to_vec()));
+            }
+            cursor.finish().map(|()| found)
+        };
+        let start = || {
+            let mut cursor = Cursor::new(text.as_bytes(), &SERDE).unwrap();
+            cursor.enter_object().map(|()| cursor)
+        };
+        let mut ahead = start().unwrap();
+        let mut found = Vec::new();
+        let count = ahead.scalars(keys.iter().map(String::as_bytes), |_, scalar| {
+            let Scalar { kind, key_start, start, end, number } = scalar;
+            found.push((text.as_bytes()[key_start..start - 1].to_vec(), kind, text.as_bytes()[start..end].to_vec()));
+            if let Some(number) = number {
+                let read: f64 = text[start..end].parse().unwrap();
+                assert!(number.float().is_none_or(|float| float.to_bits() == read.to_bits()), "{text}");
+                assert!(number.integer().is_none_or(|integer| Ok(integer) == text[start..end].parse()), "{text}");
+            }
+        });
+        prop_assert_eq!(count, found.len());
+        match walk(start().unwrap()) {
+            Ok(all) => {
+                found.extend(walk(ahead).unwrap());
+                prop_assert_eq!(found, all);
+            }
+            Err(error) => prop_assert_eq!(walk(ahead), Err(error)),
+        }
     }
 
     #[test]

@@ -123,6 +123,7 @@ fn read_watermark(
         derived: Vec::new(),
         id: Vec::new(),
         event_time: 0,
+        timestamps: vec![0],
         unknown_fields_column: None,
         partition: Vec::new(),
         schema: Arc::new(Schema::empty()),
@@ -284,6 +285,9 @@ fn read_rows(
             })
         })
         .collect::<Option<Vec<_>>>()?;
+    let is_timestamp =
+        |(index, field): (usize, &Field)| (field.kind == FieldType::Timestamp).then_some(index);
+    let timestamps = fields.iter().enumerate().filter_map(is_timestamp).collect();
     let mut event = Event {
         type_value: name.value.to_owned(),
         topics,
@@ -293,6 +297,7 @@ fn read_rows(
         derived: derived.into_iter().collect::<Option<_>>()?,
         id,
         event_time: event_time?,
+        timestamps,
         unknown_fields_column,
         partition,
         schema: Arc::new(Schema::empty()),

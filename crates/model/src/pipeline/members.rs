@@ -73,8 +73,8 @@ impl Members {
         self.keys.get(member).map(String::as_bytes).unwrap_or_default()
     }
 
-    /// Whether the event type with the index `event` knows `member`.
-    pub(crate) fn knows(&self, event: usize, member: usize) -> bool {
-        self.known.get(event).and_then(|known| known.get(member)).copied().unwrap_or_default()
+    /// Whether the event type with the index `event` knows a member, by the member's number.
+    pub(crate) fn known_to(&self, event: usize) -> &[bool] {
+        self.known.get(event).map(Vec::as_slice).unwrap_or_default()
     }
 }

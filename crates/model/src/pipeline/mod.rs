@@ -211,6 +211,8 @@ pub struct Event {
     pub id: Vec<usize>,
     /// Index in `fields` of the event time, a required timestamp.
     pub event_time: usize,
+    /// Indices in `fields` of all timestamps.
+    pub(crate) timestamps: Vec<usize>,
     /// The column, the last one, that keeps unknown members; `None` if they are only counted.
     pub unknown_fields_column: Option<String>,
     /// Its partition keys, outermost first.
