@@ -35,7 +35,7 @@ trap 'exit 143' TERM INT HUP
 
 start_watch() { # variables…
   printf '%s\n' "TRIPLINE_PIPELINE=$PWD/pipelines/taxi" "$@" >"$work/environment"
-  cargo lambda watch --invoke-address 127.0.0.1 --invoke-port "$PORT" --ignore-changes \
+  cargo lambda watch --features kafka --invoke-address 127.0.0.1 --invoke-port "$PORT" --ignore-changes \
     --env-file "$work/environment" >"$work/watch.log" 2>&1 &
   watch=$!
   for _ in $(seq 100); do
@@ -88,9 +88,9 @@ walk() { # lake, variables…
 
 cargo lambda --version >/dev/null 2>&1 || { left_out "cargo-lambda is not installed: pip install cargo-lambda"; exit 0; }
 
-# As `watch` builds them, which it does at the first invocation: that one would take as long as the build.
-for function in ingest publish; do cargo build --quiet --bin "$function"; done
-cargo build --quiet --package tripline-cli
+# As `watch` builds them, which it does at the first invocation: that one would take as long as the build. And with
+# the features with which the tests of Rust have built what they depend on.
+cargo build --quiet --workspace --features kafka --bins
 tripline=${CARGO_TARGET_DIR:-target}/debug/tripline
 
 seq 1000000 1000249 | sed 's/.*/{"type":"trip","trip_id":&,"pickup_location_id":140,"pickup_datetime":"2019-03-01T12:00:00Z"}/' \

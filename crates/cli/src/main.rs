@@ -3,14 +3,15 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use tripline_cli::Command;
 
 /// What a command came to: its exit code.
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TRIPLINE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines).with(tripline_settings::log_filter("off")).init();
     let command = Command::of_process();
     let outcome = match command.runtime() {
         Ok(runtime) => runtime.block_on(command.run()),

@@ -51,6 +51,25 @@ async fn rows_lie_in_their_partition_in_order_of_event_time() {
 }
 
 #[tokio::test]
+async fn files_are_the_same_however_many_are_encoded_at_once() {
+    let mut published = Vec::new();
+    for encodes_at_once in [1, 3] {
+        let world = world(None);
+        let (store, lake) = store_with(&world, &[1..=40, 41..=90]).await;
+        let options = PublishOptions { encodes_at_once, ..PublishOptions::default() };
+        let report = lake.publisher(options).run(FAR).await.unwrap();
+        assert!(report.files.len() > 3, "{report:?}");
+        read_lake(&store).await.assert_exactly(90);
+        let mut files = Vec::new();
+        for file in &report.files {
+            files.push((file.partition.clone(), store.get(&file.key).await.unwrap().unwrap().body));
+        }
+        published.push(files);
+    }
+    assert_eq!(published[0], published[1]);
+}
+
+#[tokio::test]
 async fn a_file_explains_itself_and_can_be_skipped_by_event_time() {
     let world = world(None);
     let (store, lake) = store_with(&world, &[1..=60]).await;

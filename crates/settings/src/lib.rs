@@ -13,6 +13,7 @@ mod sinks;
 mod start;
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub use error::SettingsError;
 pub use kafka::KafkaTarget;
 #[cfg(feature = "kafka")]
 pub use kafka::kafka_cluster;
-pub use logs::start_logs;
+pub use logs::{log_filter, start_logs};
 pub use parse::parse_duration;
 use parse::{parse_bytes, parse_flag};
 pub use sinks::SinkSettings;
@@ -154,6 +155,8 @@ pub struct Settings {
     pub publish_bytes: u64,
     /// Bound of a commit, files.
     pub publish_files: usize,
+    /// Processors that the process has to itself.
+    pub cores: usize,
 }
 
 impl Settings {
@@ -199,6 +202,7 @@ impl Settings {
                 PublishOptions::default().max_files,
                 |text| text.parse().ok().filter(|&files| files > 0).ok_or("a positive whole number"),
             ),
+            cores: reader.cores(),
         };
         if let Err(fault) = settings.publish_options(FileFormat::Parquet).check() {
             reader.faults.push(fault);
@@ -214,6 +218,7 @@ impl Settings {
             max_raw_bytes: self.publish_bytes,
             max_files: self.publish_files,
             retention: self.retention,
+            encodes_at_once: self.cores,
             ..PublishOptions::default()
         }
     }
@@ -227,6 +232,10 @@ impl Settings {
         function.map_or_else(Metrics::default, |function| Metrics::of(function, std::io::stdout()))
     }
 }
+
+/// Memory with which a function has a processor to itself, in MB: Lambda hands out both in proportion, and shows
+/// two processors where there is less than one (AWS Lambda: "Configure Lambda function memory").
+const MEMORY_PER_CORE_MB: usize = 1_769;
 
 struct Reader {
     variables: BTreeMap<String, String>,
@@ -245,6 +254,14 @@ impl Reader {
 
     fn get(&self, name: &str) -> Option<String> {
         self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    /// Processors that the process has to itself, one at least.
+    fn cores(&self) -> usize {
+        let memory_mb =
+            self.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|text| text.parse::<usize>().ok());
+        let seen = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        memory_mb.map_or_else(seen, |memory_mb| memory_mb / MEMORY_PER_CORE_MB).max(1)
     }
 
     /// The first of these variables that is set.
@@ -382,6 +399,23 @@ mod tests {
         .to_string();
         for part in ["TRIPLINE_PIPELINE", "TRIPLINE_LAKE", "TRIPLINE_LAEK", "perhaps", "retention of 300 s"] {
             assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn a_function_has_the_processors_that_its_memory_brings() {
+        for (memory_mb, cores) in [("512", 1), ("1769", 1), ("3537", 1), ("3538", 2), ("10240", 5)] {
+            let variables = [
+                ("TRIPLINE_PIPELINE", "p"),
+                ("TRIPLINE_LAKE", "s3://trips"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mb),
+            ];
+            let settings = read(&variables).unwrap();
+            assert_eq!(
+                settings.publish_options(FileFormat::Parquet).encodes_at_once,
+                cores,
+                "{memory_mb} MB"
+            );
         }
     }
 

@@ -34,6 +34,7 @@ impl Progress {
     }
 
     /// Says that this many of its bytes have been read.
+    #[cfg(feature = "parquet")]
     pub(crate) fn reached(&self, bytes: u64) {
         self.read.store(bytes, Ordering::Relaxed);
     }

@@ -265,6 +265,7 @@ pub(super) fn push_member(event: &mut Vec<u8>, member: &str) {
 }
 
 /// Text as the value that its member should have, or as text where it does not spell one.
+#[cfg(feature = "parquet")]
 pub(super) fn push_value(event: &mut Vec<u8>, kind: Kind, text: &str) {
     let before = event.len();
     let spelled = match kind {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Commit, Loaded, PendingFile};
 use crate::environment::{Crash, Environment, FailPoint};
@@ -53,6 +54,8 @@ pub struct PublishOptions {
     pub part_bytes: usize,
     /// Entries read at once.
     pub reads_at_once: usize,
+    /// Files encoded at once, each on a thread of its own; 1: one after another, on the caller's thread.
+    pub encodes_at_once: usize,
     /// Files uploaded at once.
     pub uploads_at_once: usize,
     /// What moves the watermark, and what becomes of late rows; by default nothing is ever complete.
@@ -68,6 +71,7 @@ impl Default for PublishOptions {
             retention: Duration::from_secs(7 * 24 * 60 * 60),
             part_bytes: 8 << 20,
             reads_at_once: 8,
+            encodes_at_once: 1,
             uploads_at_once: 4,
             event_time: EventTimeRules::default(),
         }
@@ -168,6 +172,7 @@ pub struct Publisher {
     store: Arc<dyn ObjectStore>,
     environment: Environment,
     pipeline: String,
+    encoders: Semaphore,
     options: PublishOptions,
 }
 
@@ -185,7 +190,8 @@ impl Publisher {
         pipeline: String,
         options: PublishOptions,
     ) -> Self {
-        Self { store, environment, pipeline, options }
+        let encoders = Semaphore::new(options.encodes_at_once.max(1));
+        Self { store, environment, pipeline, encoders, options }
     }
 
     /// Publishes until nothing is left, or until `deadline_ms` (milliseconds since 1970 UTC) is so
@@ -259,7 +265,7 @@ impl Publisher {
         let run_id = run.id.clone();
         let uploads = collected.groups.into_iter().enumerate().map(|(index, (key, group))| {
             let name = file_key(&key.placed_in(), &key.partition, generation, &run_id, index, extension);
-            async move { self.upload(name, &key, &group).await }
+            async move { self.upload(name, &key, group).await }
         });
         let at_once = self.options.uploads_at_once.max(1);
         let pending: Vec<PendingFile> = stream::iter(uploads).buffered(at_once).try_collect().await?;

@@ -113,7 +113,7 @@ impl Publisher {
         let group = group
             .filter(|group| group.rows() == file.contents.rows)
             .ok_or_else(|| unrecoverable("its journal entries do not hold its rows any more"))?;
-        let again = self.upload(file.key.clone(), &key, &group).await?;
+        let again = self.upload(file.key.clone(), &key, group).await?;
         require_of_store(Invariant::RebuiltAlike, again.contents == file.contents, || file.key.clone())
             .map_err(|_| unrecoverable("its journal entries hold other rows than it did"))?;
         Ok(again)

@@ -1,5 +1,11 @@
 //! Files as readers see them: Parquet, or gzip'd JSON lines.
 
+mod column;
+mod pages;
+mod parquet_file;
+#[cfg(test)]
+mod tests;
+
 use std::io::Write;
 use std::sync::Arc;
 
@@ -9,16 +15,8 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Schema};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
-use tripline_model::batch::metadata;
 
-use super::group::time_column;
 use crate::checkpoint::SourceRange;
 
 /// How published files are written.
@@ -48,12 +46,6 @@ impl FileFormat {
             .find(|format| key.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.')))
     }
 }
-
-/// Rows per row group. Scans skip and parallelise by row group: 1 Mi rows of a trip are some 30 MB
-/// compressed, large enough for few requests and small enough for a reader's memory.
-const ROW_GROUP_ROWS: usize = 1024 * 1024;
-/// Rows per data page, which is what the page index lets a reader skip.
-const PAGE_ROWS: usize = 20_000;
 
 /// Keys of a Parquet file's key-value metadata. JSON lines have no place for it.
 pub mod file_metadata {
@@ -104,72 +96,9 @@ pub(super) fn encode(
     label: &Label<'_>,
 ) -> Result<Vec<u8>, EncodeError> {
     match format {
-        FileFormat::Parquet => parquet(schema, batches, label),
+        FileFormat::Parquet => parquet_file::write(schema, batches, label),
         FileFormat::JsonLines => json_lines(batches),
     }
-}
-
-fn labels(schema: &Schema, label: &Label<'_>) -> Result<Vec<(String, String)>, EncodeError> {
-    let of_table = [metadata::TABLE, metadata::SCHEMA_VERSION, metadata::TIME_COLUMN, metadata::ID_COLUMNS];
-    let mut pairs: Vec<(String, String)> = of_table
-        .iter()
-        .filter_map(|&key| schema.metadata().get(key).map(|value| (key.to_owned(), value.clone())))
-        .collect();
-    pairs.extend([
-        (file_metadata::PIPELINE.to_owned(), label.pipeline.to_owned()),
-        (file_metadata::GENERATION.to_owned(), label.generation.to_string()),
-        (file_metadata::ROWS.to_owned(), label.rows.to_string()),
-        (file_metadata::DIGEST.to_owned(), label.digest.to_string()),
-        (file_metadata::SOURCES.to_owned(), serde_json::to_string(label.sources)?),
-    ]);
-    Ok(pairs)
-}
-
-fn parquet(schema: &Arc<Schema>, batches: &[RecordBatch], label: &Label<'_>) -> Result<Vec<u8>, EncodeError> {
-    let pairs = labels(schema, label)?.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
-    // The columns' own schema, without metadata: that is in the key-value pairs already.
-    let plain = Arc::new(Schema::new(schema.fields().clone()));
-    let properties = properties(schema, pairs)?;
-    // Without the Arrow schema: it would repeat, at the size of a small file, what Parquet says itself.
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&plain), options)?;
-    for batch in batches {
-        writer.write(&RecordBatch::try_new(Arc::clone(&plain), batch.columns().to_vec())?)?;
-    }
-    Ok(writer.into_inner()?)
-}
-
-fn properties(schema: &Schema, pairs: Vec<KeyValue>) -> Result<WriterProperties, EncodeError> {
-    let time = time_column(schema)?;
-    let time_index = i32::try_from(schema.index_of(time)?).unwrap_or_default();
-    let mut builder = WriterProperties::builder()
-        .set_compression(Codec::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_column_statistics_enabled(ColumnPath::from(time), EnabledStatistics::Page)
-        .set_sorting_columns(Some(vec![SortingColumn {
-            column_idx: time_index,
-            descending: false,
-            nulls_first: true,
-        }]))
-        .set_key_value_metadata(Some(pairs));
-    let ids = schema.metadata().get(metadata::ID_COLUMNS).map(String::as_str).unwrap_or_default();
-    for field in schema.fields() {
-        // Ids and times hardly repeat but lie close together; a dictionary would only cost.
-        let close = match field.data_type() {
-            DataType::Timestamp(..) => true,
-            DataType::Int32 | DataType::Int64 => ids.split(',').any(|id| id == field.name()),
-            _ => false,
-        };
-        if close {
-            let path = ColumnPath::from(field.name().as_str());
-            builder = builder
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-        }
-    }
-    Ok(builder.build())
 }
 
 fn json_lines(batches: &[RecordBatch]) -> Result<Vec<u8>, EncodeError> {
