@@ -134,7 +134,9 @@ def _build_python(target: Path, python: Path) -> Path:
 
 def _build_rust(target: Path, _python: Path) -> Path:
     cargo = os.environ.get("CARGO", "cargo")
-    _run([cargo, *"build --quiet --release --workspace --bin peer --bin naive".split()], ROOT, "Rust")
+    # As `make bench` builds them, with the functions beside them.
+    packages = "--package tripline-benches --package tripline-ingest --package tripline-publish"
+    _run([cargo, *f"build --quiet --release {packages} --bins".split()], ROOT, "Rust")
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 

@@ -30,16 +30,18 @@ pub struct Bed {
     binaries: PathBuf,
     lake: PathBuf,
     search: String,
+    gzip: bool,
 }
 
 impl Bed {
-    /// A lake at `lake`, which must not be there yet, and a search cluster.
+    /// A lake at `lake`, which must not be there yet, and a search cluster, to which bodies are compressed if `gzip`
+    /// says so.
     ///
     /// # Errors
     /// When there is no port.
-    pub fn new(binaries: &Path, lake: &Path) -> anyhow::Result<Self> {
+    pub fn new(binaries: &Path, lake: &Path, gzip: bool) -> anyhow::Result<Self> {
         let search = serve()?;
-        Ok(Self { binaries: binaries.to_owned(), lake: lake.to_owned(), search })
+        Ok(Self { binaries: binaries.to_owned(), lake: lake.to_owned(), search, gzip })
     }
 
     /// Starts a function.
@@ -55,6 +57,7 @@ impl Bed {
             ("TRIPLINE_SINKS", "lake,search"),
             ("TRIPLINE_OPENSEARCH_URL", &self.search),
             ("TRIPLINE_OPENSEARCH_AUTH", "none"),
+            ("TRIPLINE_OPENSEARCH_GZIP", if self.gzip { "true" } else { "false" }),
         ];
         Function::start(&binary, &variables).with_context(|| format!("cannot run {}", binary.display()))
     }

@@ -131,13 +131,11 @@ fn timed(prepared: &mut Prepared) -> anyhow::Result<f64> {
 fn processes(report: &mut Report, binaries: &Path, scratch: &Path, events: usize) -> anyhow::Result<()> {
     const STARTS: usize = 9;
     fs::create_dir_all(scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    let mut trips = Trips::new(1);
-    let mut event = |index: usize| kinesis_event(&mut trips, index * SIZE.records, SIZE.records);
     let figures = &mut report.figures;
     let (mut asked, mut answered) = (Vec::new(), Vec::new());
-    let first = event(0);
+    let first = kinesis_event(&mut Trips::new(1), 0, SIZE.records);
     for number in 0..STARTS {
-        let bed = Bed::new(binaries, &scratch.join(format!("cold-{number}")))?;
+        let bed = Bed::new(binaries, &scratch.join(format!("cold-{number}")), true)?;
         let function = bed.start("ingest")?;
         let start = function.start_up().context("ingest does not start")?;
         let took = invoke(&function, &first)?;
@@ -147,24 +145,9 @@ fn processes(report: &mut Report, binaries: &Path, scratch: &Path, events: usize
     figures.push(Figure::of("ingest: start → /next", "ms", asked, Some(20.0)));
     figures.push(Figure::of("ingest: start → first full event answered", "ms", answered, Some(80.0)));
 
-    let bed = Bed::new(binaries, &scratch.join("warm"))?;
-    let function = bed.start("ingest")?;
-    let mut walls = vec![invoke(&function, &first)?];
-    let before = cost(&function)?.cpu;
-    for index in 1..events {
-        walls.push(invoke(&function, &event(index))?);
-    }
-    let after = cost(&function)?;
-    walls.remove(0);
-    walls.sort();
-    let at = |share: f64| walls.get((walls.len() as f64 * share) as usize).copied().map_or(f64::NAN, ms);
-    let records = ((events - 1) * SIZE.records) as f64;
-    let per_record = (after.cpu.saturating_sub(before)).as_secs_f64() * 1e6 / records;
-    figures.push(Figure::of("ingest: full event, p50", "ms", vec![at(0.5)], Some(20.0)));
-    figures.push(Figure::of("ingest: full event, p99", "ms", vec![at(0.99)], Some(30.0)));
-    figures.push(Figure::of("ingest: process, gzip and HTTP included", "µs/record", vec![per_record], None));
-    figures.push(Figure::of("ingest: peak memory", "MB", vec![megabytes(after.peak_bytes)], Some(64.0)));
-    drop(function);
+    warm(figures, &Bed::new(binaries, &scratch.join("plain"), false)?, events, ", bodies not compressed")?;
+    let bed = Bed::new(binaries, &scratch.join("warm"), true)?;
+    warm(figures, &bed, events, "")?;
 
     let function = bed.start("publish")?;
     let wall = invoke(&function, b"{}")?;
@@ -195,6 +178,31 @@ fn processes(report: &mut Report, binaries: &Path, scratch: &Path, events: usize
     }
     let puts = tripline_benches::world::puts_per_batch()?;
     figures.push(Figure::of("PUTs for a full batch, warm", "", vec![puts], Some(1.0)));
+    Ok(())
+}
+
+/// Full events through a warm `ingest`, one after another.
+fn warm(figures: &mut Vec<Figure>, bed: &Bed, events: usize, how: &str) -> anyhow::Result<()> {
+    let mut trips = Trips::new(1);
+    let mut event = |index: usize| kinesis_event(&mut trips, index * SIZE.records, SIZE.records);
+    let function = bed.start("ingest")?;
+    invoke(&function, &event(0))?;
+    let before = cost(&function)?.cpu;
+    let mut walls = Vec::with_capacity(events);
+    for index in 1..events {
+        walls.push(invoke(&function, &event(index))?);
+    }
+    let after = cost(&function)?;
+    walls.sort();
+    let at = |share: f64| walls.get((walls.len() as f64 * share) as usize).copied().map_or(f64::NAN, ms);
+    let records = ((events - 1) * SIZE.records) as f64;
+    let per_record = (after.cpu.saturating_sub(before)).as_secs_f64() * 1e6 / records;
+    let figure =
+        |what: &str, unit, value, most| Figure::of(format!("ingest{how}: {what}"), unit, vec![value], most);
+    figures.push(figure("full event, p50", "ms", at(0.5), Some(20.0)));
+    figures.push(figure("full event, p99", "ms", at(0.99), Some(30.0)));
+    figures.push(figure("process, HTTP included", "µs/record", per_record, None));
+    figures.push(figure("peak memory", "MB", megabytes(after.peak_bytes), Some(64.0)));
     Ok(())
 }
 
