@@ -79,16 +79,16 @@ pub const STAGES: [Stage; 16] = [
     Stage { name: "publish", goal: Some(0.9), prepare: publish },
     Stage { name: "answer", goal: None, prepare: answered },
     Stage { name: "naive", goal: None, prepare: naive },
-    Stage { name: "small-records", goal: None, prepare: |size| envelope(size, small_records(size.small)) },
+    Stage { name: "small-records", goal: None, prepare: |size| envelope(size, small_records(0, size.small)) },
     Stage {
         name: "aggregated",
         goal: None,
-        prepare: |size| envelope(size, aggregated_event(&mut Trips::new(1), size.records)),
+        prepare: |size| envelope(size, aggregated_event(&mut Trips::new(1), 0, size.records)),
     },
     Stage {
         name: "kafka",
         goal: None,
-        prepare: |size| envelope(size, msk_event(&mut Trips::new(1), size.records, 8)),
+        prepare: |size| envelope(size, msk_event(&mut Trips::new(1), 0, size.records, 8)),
     },
 ];
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use tripline_benches::input::{FULL_EVENT_RECORDS, Trips, kinesis_event};
+use tripline_benches::input::{
+    FULL_EVENT_RECORDS, Trips, aggregated_event, kinesis_event, msk_event, small_records,
+};
 use tripline_benches::report::{Figure, Report};
 use tripline_benches::stages::{Prepared, STAGES, Size};
 use tripline_benches::whole::{Bed, cost, invoke};
@@ -145,9 +147,40 @@ fn processes(report: &mut Report, binaries: &Path, scratch: &Path, events: usize
     figures.push(Figure::of("ingest: start → /next", "ms", asked, Some(20.0)));
     figures.push(Figure::of("ingest: start → first full event answered", "ms", answered, Some(80.0)));
 
-    warm(figures, &Bed::new(binaries, &scratch.join("plain"), false)?, events, ", bodies not compressed")?;
+    let full = Events { name: "full event", records: SIZE.records, goals: true, make: full_event };
+    let others = [
+        Events {
+            name: "10,000 small records",
+            records: SIZE.small,
+            goals: false,
+            make: |_, index| small_records(index * SIZE.small, SIZE.small),
+        },
+        Events {
+            name: "aggregated records",
+            records: SIZE.records,
+            goals: false,
+            make: |trips, index| aggregated_event(trips, index * SIZE.records, SIZE.records),
+        },
+        Events {
+            name: "MSK, 8 partitions",
+            records: SIZE.records,
+            goals: false,
+            make: |trips, index| msk_event(trips, index * SIZE.records, SIZE.records, 8),
+        },
+    ];
+    for (number, kind) in others.iter().enumerate() {
+        let bed = Bed::new(binaries, &scratch.join(format!("other-{number}")), true)?;
+        warm(figures, &bed, kind, events.min(OTHER_EVENTS), "")?;
+    }
+    warm(
+        figures,
+        &Bed::new(binaries, &scratch.join("plain"), false)?,
+        &full,
+        events,
+        ", bodies not compressed",
+    )?;
     let bed = Bed::new(binaries, &scratch.join("warm"), true)?;
-    warm(figures, &bed, events, "")?;
+    warm(figures, &bed, &full, events, "")?;
 
     let function = bed.start("publish")?;
     let wall = invoke(&function, b"{}")?;
@@ -181,28 +214,47 @@ fn processes(report: &mut Report, binaries: &Path, scratch: &Path, events: usize
     Ok(())
 }
 
-/// Full events through a warm `ingest`, one after another.
-fn warm(figures: &mut Vec<Figure>, bed: &Bed, events: usize, how: &str) -> anyhow::Result<()> {
+/// Events that a warm function is handed one after another.
+struct Events {
+    name: &'static str,
+    /// Records of each.
+    records: usize,
+    /// There are goals for how long it may take.
+    goals: bool,
+    /// The one of this number.
+    make: fn(&mut Trips, usize) -> Vec<u8>,
+}
+
+/// Of each kind for which there is no goal.
+const OTHER_EVENTS: usize = 30;
+
+fn full_event(trips: &mut Trips, index: usize) -> Vec<u8> {
+    kinesis_event(trips, index * SIZE.records, SIZE.records)
+}
+
+/// Events through a warm `ingest`, one after another.
+fn warm(figures: &mut Vec<Figure>, bed: &Bed, kind: &Events, events: usize, how: &str) -> anyhow::Result<()> {
+    let Events { name, records, goals, make } = *kind;
     let mut trips = Trips::new(1);
-    let mut event = |index: usize| kinesis_event(&mut trips, index * SIZE.records, SIZE.records);
     let function = bed.start("ingest")?;
-    invoke(&function, &event(0))?;
+    invoke(&function, &make(&mut trips, 0))?;
     let before = cost(&function)?.cpu;
     let mut walls = Vec::with_capacity(events);
     for index in 1..events {
-        walls.push(invoke(&function, &event(index))?);
+        walls.push(invoke(&function, &make(&mut trips, index))?);
     }
     let after = cost(&function)?;
     walls.sort();
     let at = |share: f64| walls.get((walls.len() as f64 * share) as usize).copied().map_or(f64::NAN, ms);
-    let records = ((events - 1) * SIZE.records) as f64;
-    let per_record = (after.cpu.saturating_sub(before)).as_secs_f64() * 1e6 / records;
-    let figure =
-        |what: &str, unit, value, most| Figure::of(format!("ingest{how}: {what}"), unit, vec![value], most);
-    figures.push(figure("full event, p50", "ms", at(0.5), Some(20.0)));
-    figures.push(figure("full event, p99", "ms", at(0.99), Some(30.0)));
-    figures.push(figure("process, HTTP included", "µs/record", per_record, None));
-    figures.push(figure("peak memory", "MB", megabytes(after.peak_bytes), Some(64.0)));
+    let per_record = (after.cpu.saturating_sub(before)).as_secs_f64() * 1e6 / ((events - 1) * records) as f64;
+    let figure = |what: &str, unit, value, most: f64| {
+        Figure::of(format!("ingest, {name}{how}: {what}"), unit, vec![value], Some(most).filter(|_| goals))
+    };
+    figures.push(figure("p50", "ms", at(0.5), 20.0));
+    figures.push(figure("p99", "ms", at(0.99), 30.0));
+    figures.push(figure("peak memory", "MB", megabytes(after.peak_bytes), 64.0));
+    let name = format!("ingest, {name}{how}: process, HTTP included");
+    figures.push(Figure::of(name, "µs/record", vec![per_record], None));
     Ok(())
 }
 

@@ -39,9 +39,9 @@ pub fn kinesis_event(trips: &mut Trips, first: usize, records: usize) -> Vec<u8>
     write_event(&origin(), &puts)
 }
 
-/// A Kinesis event of so many records of about 100 bytes.
+/// A Kinesis event of so many records of about 100 bytes, beginning with number `first` of the shard.
 #[must_use]
-pub fn small_records(records: usize) -> Vec<u8> {
+pub fn small_records(first: usize, records: usize) -> Vec<u8> {
     let data = |index: usize| {
         let second = index % 60;
         format!(
@@ -50,19 +50,21 @@ pub fn small_records(records: usize) -> Vec<u8> {
             1 + index % 265
         )
     };
-    let puts: Vec<PutRecord> = (0..records).map(|index| put(index, data(index).into_bytes())).collect();
+    let numbers = (first..).take(records);
+    let puts: Vec<PutRecord> = numbers.map(|index| put(index, data(index).into_bytes())).collect();
     write_event(&origin(), &puts)
 }
 
-/// A Kinesis event of so many trips, as many to a record as the Producer Library aggregates: 50 KiB.
+/// A Kinesis event of so many trips, as many to a record as the Producer Library aggregates: 50 KiB. It begins with
+/// number `first` of the shard.
 #[must_use]
-pub fn aggregated_event(trips: &mut Trips, records: usize) -> Vec<u8> {
+pub fn aggregated_event(trips: &mut Trips, first: usize, records: usize) -> Vec<u8> {
     const AGGREGATE_BYTES: usize = 50 << 10;
     let mut puts = Vec::new();
     let mut aggregator = Aggregator::default();
     let mut close = |aggregator: Aggregator| {
         if let Some(data) = aggregator.finish() {
-            puts.push(put(puts.len(), data));
+            puts.push(put(first + puts.len(), data));
         }
     };
     for trip in trips.take(records) {
@@ -76,9 +78,9 @@ pub fn aggregated_event(trips: &mut Trips, records: usize) -> Vec<u8> {
     write_event(&origin(), &puts)
 }
 
-/// An MSK event of so many trips over so many partitions.
+/// An MSK event of so many trips over so many partitions, beginning with offset `first` of each.
 #[must_use]
-pub fn msk_event(trips: &mut Trips, records: usize, partitions: usize) -> Vec<u8> {
+pub fn msk_event(trips: &mut Trips, first: usize, records: usize, partitions: usize) -> Vec<u8> {
     let cluster = Cluster {
         arn: Some(
             "arn:aws:kafka:us-east-1:123456789012:cluster/taxi/7e2a9c1b-0000-4000-8000-000000000000-1"
@@ -90,7 +92,7 @@ pub fn msk_event(trips: &mut Trips, records: usize, partitions: usize) -> Vec<u8
     let partitions: Vec<TopicPartition> = (0..)
         .take(partitions)
         .map(|partition| {
-            let records = (0..).zip(trips.take(each)).map(|(offset, trip)| TopicRecord {
+            let records = (first as u64..).zip(trips.take(each)).map(|(offset, trip)| TopicRecord {
                 offset,
                 timestamp_ms: ARRIVAL_MS,
                 key: Some(offset.to_string().into_bytes()),
