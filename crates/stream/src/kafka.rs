@@ -179,15 +179,14 @@ impl<'a> shape::Members<'a> for Members<'a> {
     type Varying = Member;
 
     #[inline]
-    fn set(&mut self, member: Member, value: Value<'a>) {
-        let place = match member {
+    fn place(&mut self, member: Member) -> &mut Option<Value<'a>> {
+        match member {
             Member::Offset => &mut self.offset,
             Member::Timestamp => &mut self.timestamp,
             Member::Key => &mut self.key,
             Member::Value => &mut self.value,
             Member::Headers => &mut self.headers,
-        };
-        *place = Some(value);
+        }
     }
 
     fn walk(walk: &mut Walk<'_, 'a, Self>, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {

@@ -103,8 +103,7 @@ impl<'a, 'e> RecordReader<'a, 'e> {
     }
 
     fn add(&mut self, members: &Members<'a>) -> Result<(), RecordProblem> {
-        if members.event_source.is_some_and(|source| source.unescaped() != Some(b"aws:kinesis"))
-            && let Some(source) = text(members.event_source)
+        if let Some(source) = text(members.event_source)
             && source != "aws:kinesis"
         {
             return Err(RecordProblem::OtherSource { event_source: shorten(&source) });
@@ -112,7 +111,9 @@ impl<'a, 'e> RecordReader<'a, 'e> {
         if !members.kinesis {
             return Err(RecordProblem::NoKinesis);
         }
-        let position = position(members.sequence)?;
+        let sequence = text(members.sequence).ok_or(RecordProblem::NoSequence)?;
+        let position = Position::from_digits(sequence.as_bytes())
+            .map_err(|error| RecordProblem::BadSequence { error })?;
         let group = self.group(members)?;
         let record = SourceRecord {
             position,
@@ -161,27 +162,18 @@ impl<'a, 'e> RecordReader<'a, 'e> {
     }
 }
 
-fn position(sequence: Option<Value<'_>>) -> Result<Position, RecordProblem> {
-    let digits = match sequence.and_then(|sequence| sequence.unescaped()) {
-        Some(plain) => Position::from_digits(plain),
-        None => Position::from_digits(text(sequence).ok_or(RecordProblem::NoSequence)?.as_bytes()),
-    };
-    digits.map_err(|error| RecordProblem::BadSequence { error })
-}
-
 impl<'a> shape::Members<'a> for Members<'a> {
     type Varying = Varying;
 
     #[inline]
-    fn set(&mut self, member: Varying, value: Value<'a>) {
-        let place = match member {
+    fn place(&mut self, member: Varying) -> &mut Option<Value<'a>> {
+        match member {
             Varying::Sequence => &mut self.sequence,
             Varying::PartitionKey => &mut self.partition_key,
             Varying::Data => &mut self.data,
             Varying::Arrival => &mut self.arrival,
             Varying::EventId => &mut self.event_id,
-        };
-        *place = Some(value);
+        }
     }
 
     fn walk(walk: &mut Walk<'_, 'a, Self>, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {

@@ -8,8 +8,8 @@ pub(crate) trait Members<'a>: Copy + Default {
     /// Which of them, of those that differ from record to record.
     type Varying: Copy;
 
-    /// Sets one that varies: of those that stand there twice the last counts.
-    fn set(&mut self, member: Self::Varying, value: Value<'a>);
+    /// Where one that varies is kept: of those that stand there twice the last counts.
+    fn place(&mut self, member: Self::Varying) -> &mut Option<Value<'a>>;
 
     /// Reads the record, an object, that is due. Values that vary are taken by [`Walk::varying`].
     fn walk(walk: &mut Walk<'_, 'a, Self>, cursor: &mut Cursor<'a>) -> Result<(), JsonError>;
@@ -54,7 +54,7 @@ impl<'a, M: Members<'a>> Shape<'a, M> {
             if !cursor.again(before) {
                 return Ok(None);
             }
-            members.set(*member, cursor.value()?);
+            *members.place(*member) = Some(cursor.value()?);
         }
         Ok(cursor.again(end).then_some(members))
     }
@@ -89,7 +89,7 @@ impl<'a, M: Members<'a>> Walk<'_, 'a, M> {
             Some(before) => self.shape.before.push((before, member)),
             None => self.plain = false,
         }
-        self.members.set(member, cursor.value()?);
+        *self.members.place(member) = Some(cursor.value()?);
         self.from = cursor.mark();
         Ok(())
     }

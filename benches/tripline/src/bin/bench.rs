@@ -247,14 +247,13 @@ fn warm(figures: &mut Vec<Figure>, bed: &Bed, kind: &Events, events: usize, how:
     walls.sort();
     let at = |share: f64| walls.get((walls.len() as f64 * share) as usize).copied().map_or(f64::NAN, ms);
     let per_record = (after.cpu.saturating_sub(before)).as_secs_f64() * 1e6 / ((events - 1) * records) as f64;
-    let figure = |what: &str, unit, value, most: f64| {
-        Figure::of(format!("ingest, {name}{how}: {what}"), unit, vec![value], Some(most).filter(|_| goals))
+    let figure = |what: &str, unit, value, most: Option<f64>| {
+        Figure::of(format!("ingest, {name}{how}: {what}"), unit, vec![value], most.filter(|_| goals))
     };
-    figures.push(figure("p50", "ms", at(0.5), 20.0));
-    figures.push(figure("p99", "ms", at(0.99), 30.0));
-    figures.push(figure("peak memory", "MB", megabytes(after.peak_bytes), 64.0));
-    let name = format!("ingest, {name}{how}: process, HTTP included");
-    figures.push(Figure::of(name, "µs/record", vec![per_record], None));
+    figures.push(figure("p50", "ms", at(0.5), Some(20.0)));
+    figures.push(figure("p99", "ms", at(0.99), Some(30.0)));
+    figures.push(figure("peak memory", "MB", megabytes(after.peak_bytes), Some(64.0)));
+    figures.push(figure("process, HTTP included", "µs/record", per_record, None));
     Ok(())
 }
 

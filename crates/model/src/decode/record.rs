@@ -64,11 +64,9 @@ impl Member {
         Self { key_start, value: Span { kind, start, end, number } }
     }
 
-    /// Its key, which ends at the last quote before the value.
+    /// Its key.
     fn key<'r>(&self, payload: &'r [u8]) -> Value<'r> {
-        let raw = payload.get(self.key_start..self.value.start).unwrap_or_default();
-        let end = raw.iter().rposition(|&byte| byte == b'"').map_or(raw.len(), |quote| quote + 1);
-        let raw = raw.get(..end).unwrap_or_default();
+        let raw = payload.get(self.key_start..end_of_key(payload, self.value.start)).unwrap_or_default();
         Value { kind: Kind::String { escaped: raw.contains(&b'\\') }, raw }
     }
 }
@@ -129,7 +127,7 @@ impl<'p> Record<'p> {
                 continue;
             }
             let Some(key) = cursor.next_key()? else { break };
-            let key_start = start_of_key(payload, &key, cursor.offset());
+            let key_start = end_of_key(payload, cursor.offset()).saturating_sub(key.raw.len());
             let value = cursor.value()?;
             let member = Member { key_start, value: Span::new(&value, cursor.offset()) };
             match self.find(&key, previous) {
@@ -285,11 +283,10 @@ impl<'p> Record<'p> {
     }
 }
 
-/// Where the key begins that stands before `offset`: between them there is a colon and maybe white space.
-fn start_of_key(payload: &[u8], key: &Value<'_>, offset: usize) -> usize {
+/// Where the key ends that stands before `offset`: between them there is a colon and maybe white space.
+fn end_of_key(payload: &[u8], offset: usize) -> usize {
     let before = payload.get(..offset).unwrap_or_default();
-    let end = before.iter().rposition(|&byte| byte == b'"').map_or(offset, |quote| quote + 1);
-    end.saturating_sub(key.raw.len())
+    before.iter().rposition(|&byte| byte == b'"').map_or(offset, |quote| quote + 1)
 }
 
 /// A kind of JSON value in words.
