@@ -37,23 +37,23 @@ pub(super) fn write(
     let mut writer =
         SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), Arc::clone(&properties))?;
     let mut pages = Pages::new()?;
-    for rows in row_groups(batches) {
+    for rows in row_groups(batches, ROW_GROUP_ROWS) {
         let group = writer.next_row_group()?;
         write_row_group(group, &descriptor, &properties, &rows, &mut pages)?;
     }
     Ok(writer.into_inner()?)
 }
 
-/// The batches cut where row groups end.
-fn row_groups(batches: &[RecordBatch]) -> Vec<Vec<RecordBatch>> {
+/// The batches cut where row groups of so many rows end.
+pub(super) fn row_groups(batches: &[RecordBatch], group_rows: usize) -> Vec<Vec<RecordBatch>> {
     let mut groups = vec![Vec::new()];
-    let mut left = ROW_GROUP_ROWS;
+    let mut left = group_rows;
     for batch in batches {
         let mut rest = batch.clone();
         while rest.num_rows() > 0 {
             if left == 0 {
                 groups.push(Vec::new());
-                left = ROW_GROUP_ROWS;
+                left = group_rows;
             }
             let taken = rest.num_rows().min(left);
             if let Some(group) = groups.last_mut() {

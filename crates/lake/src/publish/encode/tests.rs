@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use arrow_array::types::Int64Type;
 use arrow_array::{
     BinaryArray, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampMillisecondArray,
 };
@@ -133,6 +134,18 @@ fn pages_are_compressed_and_as_long_as_a_reader_may_skip() {
     assert!(id.compressed_size() * 5 < id.uncompressed_size(), "{id:?}");
     assert!(file.len() < 30_000, "{}", file.len());
     assert_eq!(read(file).iter().map(RecordBatch::num_rows).sum::<usize>(), rows.len());
+}
+
+#[test]
+fn a_row_group_ends_within_a_batch_or_between_two_and_no_row_is_lost() {
+    let rows: Vec<Row> = (0..10).map(|id| (id, None, None, None, None, 0, None)).collect();
+    let batches = [batch(&rows[..4]), batch(&rows[4..5]), batch(&rows[5..])];
+    let groups = parquet_file::row_groups(&batches, 4);
+    let ids = |group: &Vec<RecordBatch>| {
+        let columns = group.iter().map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
+        columns.collect::<Vec<_>>().concat()
+    };
+    assert_eq!(groups.iter().map(ids).collect::<Vec<_>>(), [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
 }
 
 #[test]
